@@ -79,7 +79,7 @@ def shortages(folder: Path) -> list[str]:
         if path.exists() and (free := shutil.disk_usage(path).free) < ROOM:
             elsewhere = f", or set {name} to a folder with room, its name of 30 letters at most" if name else ""
             found.append(f"{path} has {free / 2**20:.0f} MB free, of {ROOM / 2**20:.0f} that it needs: make room{elsewhere}")
-    memory = _available()
+    memory = available()
     if memory is not None and memory < ROOM:
         found.append(f"{memory / 2**20:.0f} MB of memory are free, of {ROOM / 2**20:.0f} that it needs: end other programs")
     if is_busy():
@@ -87,19 +87,29 @@ def shortages(folder: Path) -> list[str]:
     return found
 
 
-def _available() -> int | None:
-    """Bytes of memory that a new program can have; None where that is not known."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+def available() -> int | None:
+    """Bytes of memory that a program can have, of the machine and of what a container's limit leaves of it; None where that is
+    not known."""
+    kib = dict(re.findall(r"^(\w+):\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE))
+    if "MemAvailable" not in kib:
+        return None
+    whole = 1024 * (int(kib["MemAvailable"]) + int(kib.get("SwapFree", 0)))
+    return max(0, min([whole, *_memory_left(_GROUPS, _group(), _group("memory"))]))
 
 
-def _group() -> str:
-    """The path of this process's control group (version 2)."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+def size(count: float) -> str:
+    """Bytes in words: "3.5 GB"."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB", "EB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return "more than any machine has"
+
+
+def _group(controller: str = "") -> str:
+    """The path of this process's control group: of version 2, or that of a controller of version 1."""
+    fields = [line.split(":", 2) for line in _read(Path("/proc/self/cgroup")).splitlines()]
+    return next((path.strip("/") for _, names, path in fields if controller in names.split(",")), "")
 
 
 def _limits(root: Path, group: str) -> list[float]:
@@ -111,6 +121,23 @@ def _limits(root: Path, group: str) -> list[float]:
         found.append(_ratio(_read(folder / "cpu.max").split()))
     found.append(_ratio([_read(root / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period")]))
     return [limit for limit in found if limit]
+
+
+def _memory_left(root: Path, group: str, older: str) -> list[int]:
+    """Bytes that a control group and those above it have left of their limits, of either version; the pages of files that were
+    read are given up when others are wanted."""
+    left = []
+    for top, below, names in ((root, group, ("max", "current")), (root / "memory", older, ("limit_in_bytes", "usage_in_bytes"))):
+        for folder in [top / below, *(top / below).parents]:
+            if not folder.is_relative_to(top):
+                break
+            most, now = (_read(folder / f"memory.{name}") for name in names)
+            if not (most.isdigit() and now.isdigit()):
+                continue
+            files = dict(line.split(" ", 1) for line in _read(folder / "memory.stat").splitlines() if line.count(" ") == 1)
+            inactive = files.get("total_inactive_file") or files.get("inactive_file") or "0"
+            left.append(int(most) - int(now) + int(inactive))
+    return left
 
 
 def _read(path: Path) -> str:

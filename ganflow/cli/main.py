@@ -123,6 +123,11 @@ def _answered(arguments: list[str], debug: bool) -> int:
     """Run a command, with a user's mistake in one sentence; returns the exit code."""
     try:
         return _run(arguments)
+    except ModuleNotFoundError as error:
+        if debug or (lacking := _lacking(error)) is None:
+            raise
+        say(f"ganflow: {lacking}", err=True)
+        return GanflowError.exit_code
     except KeyboardInterrupt:
         say("", "ganflow: interrupted", err=True)
         return 130
@@ -136,6 +141,23 @@ def _answered(arguments: list[str], debug: bool) -> int:
         message = exhausted or str(error)
         say_text(f"ganflow: {message}\n" if "\n" not in message else f"{message}\n", err=True)
         return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
+
+
+def _lacking(error: ModuleNotFoundError) -> str | None:
+    """A sentence on a package of ganflow's requirements that is not installed; None for any other module."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    module = (error.name or "").partition(".")[0]
+    package = {"PIL": "pillow", "ot": "pot", "yaml": "pyyaml"}.get(module, module).lower()
+    try:
+        wanted = requires("ganflow") or []
+    except PackageNotFoundError:
+        wanted = []
+    for requirement in wanted:
+        found = re.match(r"([\w.-]+)(\[[\w,-]+\])?", requirement)
+        if found and found[1].lower().replace("-", "_") == package:
+            return f"this needs {module}, which is not installed: pip install {shlex.quote(found[0])}"
+    return None
 
 
 def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

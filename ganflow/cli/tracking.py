@@ -16,6 +16,8 @@ from ganflow.errors import GanflowError
 from ganflow.printing import say
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from ganflow.runs.folders import RunFolder
     from ganflow.tracking.follower import Server
 
@@ -26,8 +28,9 @@ def sync_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", action="store_true", help="go on sending until the run is over")
     parser.add_argument("--uri", help="send to this MLflow server or store instead of the run's own; it gets your credentials, "
                                       "and is remembered as yours")  # fmt: skip
-    which = "whose generator is logged as a model: last, best, or a file (default: last)"
-    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
+    which = "log this checkpoint's generator as a model, also of a run that was interrupted: last, best, or a file (default: " \
+            "the last one's of a run that has finished)"  # fmt: skip
+    parser.add_argument("--checkpoint", metavar="WHICH", help=which)
     add_runs_argument(parser)
     parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
 
@@ -112,6 +115,7 @@ def ui_command(args: argparse.Namespace) -> int:
     from ganflow.tracking.destination import Destination
     from ganflow.tracking.follower import Server
     from ganflow.tracking.outbox import default_uri
+    from ganflow.tracking.store import client
 
     if not 1 <= args.port <= 65535:
         raise GanflowError(f"--port {args.port}: ports are numbers from 1 to 65535")
@@ -120,27 +124,43 @@ def ui_command(args: argparse.Namespace) -> int:
     Destination(uri, runs, trusted=True).check("")
     if is_http(uri):
         say(f"the runs are tracked by the MLflow server at {uri}")
-        _browse(uri, args.no_browser)
+        _browse(_say_links(uri, client(uri)) or uri, args.no_browser)
         return 0
     server = Server(uri, runs, args.host, args.port)
     server.check_free()
-    say(f"MLflow at {server.url} (Ctrl-C ends it)")
-    if not any(runs.glob("*/*/run.json")):
-        say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
-    return _serve(server, args.no_browser)
+    return _serve(server, args)
 
 
-def _serve(server: Server, no_browser: bool) -> int:
+def _say_links(url: str, client: MlflowClient) -> str | None:
+    """Say where the runs are; returns the address of those that were begun last."""
+    from ganflow.tracking.store import pages, reason
+
+    try:
+        found, more = pages(client, url)
+    except Exception as error:  # whatever MLflow raises
+        say(f"it does not say which runs it has: {reason(error)}")
+        return None
+    for name, page in found:
+        say(f"  {name}: {page}")
+    if more:
+        say(f"  and {more} more experiment{'s' if more > 1 else ''}")
+    return found[0][1] if found else None
+
+
+def _serve(server: Server, args: argparse.Namespace) -> int:
     from ganflow.tracking.store import client
 
     for name in ("SIGTERM", "SIGHUP"):  # like Ctrl-C: the server is not left behind
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        client(server.uri, server.runs)  # makes the store if it is missing
+        store = client(server.uri, server.runs)  # makes the store if it is missing
         with server:
             server.wait_until_ready()
-            _browse(server.url, no_browser)
+            say(f"MLflow at {server.url} (Ctrl-C ends it)")
+            if not any(server.runs.glob("*/*/run.json")):
+                say(f"no runs in {args.runs}/ yet; start one with: ganflow run wgan")
+            _browse(_say_links(server.url, store) or server.url, args.no_browser)
             server.wait()
     except KeyboardInterrupt:
         say()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from ganflow.contract.data import Data
 from ganflow.contract.game import Metric
 from ganflow.contract.roles import Tracker
+from ganflow.engine.allocation import counted_memory
 from ganflow.engine.batch_norm import synchronize
 from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
@@ -54,7 +56,7 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
 def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
     """Signs that terms are no means over examples: those that are not, on a batch of so many rows, the mean of two halves' terms,
     and state that changes while they are computed. Tried on a copy in double precision, all random numbers alike."""
-    tried = _copied(game).double()
+    tried = copied(game).double()
     whole = {name: _varied(t) for name, t in tried.blank(rows).items()}
     halves = [{name: t.chunk(2)[i] for name, t in whole.items()} for i in range(2)]
     found: list[str] = []
@@ -82,7 +84,7 @@ def check_alone(recipe: Recipe, game: Game, workers: int) -> None:
     train = recipe.train
     if train.batch_size > train.accumulate * workers or (workers > 1 and train.batch_norm == "sync"):
         return
-    tried = _copied(game).train()
+    tried = copied(game).train()
     try:
         with fork_rng(tried.device), torch.enable_grad():
             for player in game.stepping:
@@ -98,7 +100,7 @@ def check_alone(recipe: Recipe, game: Game, workers: int) -> None:
                            f"{remedy}, or take a norm that needs no batch") from error  # fmt: skip
 
 
-def _copied(game: Game) -> Game:
+def copied(game: Game) -> Game:
     """A copy of a game, which shares data and prior and has no players."""
     shared = [part for part in (game.data, game.prior) if part is not None]
     made: Game = copy.deepcopy(game, {**{id(part): part for part in shared}, id(game.players): {}})
@@ -169,8 +171,10 @@ def build_game(
     composition.check_condition(condition)
     prior = composition.build("prior") if recipe.prior else None
     about: dict[str, Any] = {"data": data, "prior": prior, "condition": condition}
-    generator: nn.Module = composition.build("generator", **about)
-    critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
+    with _counted(recipe, "generator"):
+        generator: nn.Module = composition.build("generator", **about)
+    with _counted(recipe, "critic"):
+        critic: nn.Module | None = composition.build("critic", **about) if recipe.critic else None
     loss, added = composition.build("loss", **about), composition.build_terms(**about)
     called, terms = [f"loss '{recipe.loss.component.name}'", *(name for name, _ in added)], [part for _, part in added]
     check_parts([loss, *terms], called)
@@ -187,10 +191,19 @@ def build_game(
     if players:
         check_cut(recipe, game, group.size if group else 1)
         check_alone(recipe, game, group.size if group else 1)
-        game.players = make_players(
-            game, composition, train.rounds, schedule_rounds=train.schedule_rounds, clip_norm=train.clip_grad, group=group
-        )
+        with counted_memory("the optimizers", "make the networks smaller"):
+            game.players = make_players(
+                game, composition, train.rounds, schedule_rounds=train.schedule_rounds, clip_norm=train.clip_grad, group=group
+            )
     return game
+
+
+def _counted(recipe: Recipe, role: str) -> AbstractContextManager[None]:
+    """The memory of a network is counted while it is made."""
+    if (chosen := getattr(recipe, role)) is None:
+        return nullcontext()
+    name = chosen.component.name
+    return counted_memory(f"{role} '{name}'", f"make it smaller, by its keys: ganflow plugins show {role}/{name}")
 
 
 def build_metrics(composition: Composition, game: Game) -> list[Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from torch.nn.functional import pad
 from ganflow.contract.data import Data, Prior
 from ganflow.contract.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
 from ganflow.contract.signature import Z, played, signatures_of
+from ganflow.engine.allocation import Meter, check_room
 from ganflow.engine.compat import BatchNorm
 from ganflow.engine.feed import keyed_generator
 from ganflow.engine.losses import check_terms, modules_in
@@ -21,6 +23,8 @@ from ganflow.engine.player import Player
 from ganflow.engine.step import PlayedStep
 from ganflow.errors import GanflowError, KeyTaken, StepError, did_you_mean
 from ganflow.recipe.sections import RECIPE_VERSION
+
+FEWER = "ask for fewer at a time"
 
 
 class Extras(nn.ModuleDict):
@@ -59,6 +63,7 @@ class Game(nn.Module):
         auxiliary, score_weights: of the critic's outputs, which are no scores, and how much a named score weighs (1 by default).
         needs: player → the fields of the data that its step reads.
         layers: of the critic, whose features the terms ask for.
+        made: bytes alive at the peak of a step's terms on two examples, besides the parts'.
         part_weights: of all named scores together, by the number of each part whose terms are computed over such.
         round: rounds played, a 0-dim int64 tensor; of no checkpoint.
 
@@ -103,6 +108,7 @@ class Game(nn.Module):
         self.together = one_pass and not mixes_examples(generator)
         self.needs: dict[str, set[str]] = {}
         self.layers: set[str] = set()
+        self.made = 0
         self.part_weights: dict[int, float] = {}
         self.extras = Extras()
         self.players: dict[str, Player] = {}
@@ -178,10 +184,13 @@ class Game(nn.Module):
         shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
         tried = copy.copy(self)
         tried.__dict__["_parts"] = copy.deepcopy(self.parts, shared)
+        known = [*self.parameters(), *self.buffers()]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
             for player in self.stepping:
-                step = tried.step(player, self.blank(2))
-                tried.terms_of(step)
+                with Meter(known) as meter:
+                    step = tried.step(player, self.blank(2))
+                    tried.terms_of(step)
+                self.made = max(self.made, *meter.line)
                 self.needs[player] = step.fields.read - {Z}
                 self.layers |= step.layers
 
@@ -225,6 +234,7 @@ class Game(nn.Module):
         stream is none of a run's."""
         if self.prior is None:
             raise ValueError("this game has no prior to draw from")
+        check_room(4 * n * math.prod(self.prior.shape), f"{n} draws from the prior", FEWER)
         return self.prior.sample(n, generator=self.stream("latents", seed))
 
     def blank(self, n: int) -> dict[str, Tensor]:
@@ -317,6 +327,8 @@ class Game(nn.Module):
             for piece in zip(*(t.split(batch) for t in inputs.values()), strict=True):
                 made = signature(network, dict(zip(inputs, map(prepared, piece), strict=True)))
                 pieces.append((made[:, :, :height, :width] if any(spare) and made.dim() == 4 else made).float().cpu())
+                if len(pieces) == 1 and (n := max(map(len, inputs.values()))) > batch:  # all pieces, and all together
+                    check_room(8 * n * pieces[0][:1].numel(), f"{n} examples that the generator makes", FEWER)
         return torch.cat(pieces)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ganflow.contract.hooks import hooks_of
 from ganflow.contract.settings import Key, check, keys
 from ganflow.errors import PluginError, SettingsError, origin
 from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
@@ -47,6 +48,8 @@ class RecipeBuilder:
         optimizers, schedules = (self._per_part(sections, s) for s in PER_PART)
         many: dict[str, Any] = {s: self._list(sections[s], s) for s in MANY}
         plain: dict[str, Any] = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
+        if not self.problems:
+            self._check_together(sections, one, many["modifiers"])
         if self.problems or head is None:
             return None
         return Recipe(
@@ -111,6 +114,22 @@ class RecipeBuilder:
             self._report(node, *(node.trouble or [problem]))
             node.bad = True
         return not node.bad
+
+    def _check_together(self, sections: dict[str, Node], one: Mapping[str, Chosen | None], modifiers: Sequence[Chosen]) -> None:
+        """Check what components say of the sections that they need (`requires`), and of being there twice (`once`)."""
+        chosen = [(c, sections[s].line) for s, c in one.items() if c is not None]
+        chosen += [(c, child.line) for c, (_, child) in zip(modifiers, sections["modifiers"].children(), strict=True)]
+        for number, (found, line) in enumerate(chosen):
+            cls, what = type(found.settings), f"{found.component.role} '{found.component.name}'"
+            needed = tuple(getattr(cls, "requires", ()))
+            if found.component.role == "modifier" and {hook.name for hook in hooks_of(cls)} <= {"critic", "critic_stepped"}:
+                needed = (*needed, "critic")
+            for section in dict.fromkeys(needed):
+                if section not in sections:
+                    self.problems.add(line, f"{what} needs a {section}, and the recipe has none: add the section '{section}', or "
+                                      f"{'take it out' if found.component.role == 'modifier' else 'use another'}")  # fmt: skip
+            if getattr(cls, "once", False) and any(type(other.settings) is cls for other, _ in chosen[:number]):
+                self.problems.add(line, f"{what} is there twice; take one of the two out")
 
     def _report(self, node: Node, *texts: str) -> None:
         for text in texts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,36 @@ class Recipe:
             inner = key.notes.role is not None and value is not None
             values[key.name] = self._section(self.parts[path], path) if inner else plain(value)
         return values
+
+    def changed(self) -> list[str]:
+        """Paths of what has another value than its default ("train.rounds", "modifiers[0].c"), and of every component that has no
+        default ("loss.use")."""
+        found = ["name"] if self.condition is None else ["name", "condition"]
+        for slot, chosen in self.slots().items():
+            found += self._changed_in(chosen, slot, {})
+        for name in MANY:
+            for index, chosen in enumerate(getattr(self, name)):
+                found += self._changed_in(chosen, join(name, index), {})
+        for name in ("train", "track", "tune"):
+            found += self._changed_keys(getattr(self, name), name, {})
+        return found
+
+    def _changed_in(self, chosen: Chosen, slot: str, default: Mapping[str, Any]) -> Iterator[str]:
+        """`default`: the section that is meant where the recipe has none, where there is one."""
+        if default.get("use") not in (chosen.component.name, chosen.component.qualified):
+            yield join(slot, "use")
+        yield from self._changed_keys(chosen.settings, slot, default)
+
+    def _changed_keys(self, settings: Any, slot: str, defaults: Mapping[str, Any]) -> Iterator[str]:
+        for key in keys(type(settings)) if settings is not None else ():
+            value, path = getattr(settings, key.name), join(slot, key.name)
+            default = key.default_in(self.version, defaults)
+            if key.notes.role is not None and value is not None:
+                chosen = self.parts[path]
+                inner = (key.notes.within or {}).get(chosen.component.qualified, {})
+                yield from self._changed_in(chosen, path, {**inner, **(default if isinstance(default, dict) else {})})
+            elif key.required or plain(value) != plain(default):
+                yield path
 
     def to_yaml(self) -> str:
         """`resolved()` as YAML; reading it gives an equal recipe."""

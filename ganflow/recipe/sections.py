@@ -30,6 +30,7 @@ the critic sees without the augmentation in front of it.
 3: `modes`, `sliced_wasserstein` and `frechet` draw three times (`repeats`), for the standard error of their mean."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_REGISTERED = re.compile(r"[\w.-]{1,100}(@(?!latest$|v\d+$)[\w-]{1,100})?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]{0,3}))?")
 
 
@@ -137,16 +138,33 @@ class Track:
 
     mlflow: bool = key(True, "record the run in MLflow")
     uri: str | None = key(None, "tracking server or store; if not given MLFLOW_TRACKING_URI, else SQLite in the runs folder")
-    experiment: str | None = key(None, "MLflow experiment; 'ganflow' if not given")
-    run_name: str | None = key(None, "name of the run in MLflow; the recipe's name and the run's id if not given")
+    experiment: str | None = key(None, "MLflow experiment; if not given MLFLOW_EXPERIMENT_NAME, else 'ganflow'")
+    run_name: str | None = key(
+        None, "name of the run in MLflow; if not given MLFLOW_RUN_NAME, else the recipe's name and the run's id"
+    )
     images: bool = key(True, "send the sample pictures")
     log_model: bool = key(True, "send the trained generator as a model that can be served")
+    register: str | None = key(
+        None,
+        "name in MLflow's model registry of which the trained generator becomes a version; NAME@ALIAS moves this alias to it, "
+        "NAME alone the alias 'newest'",
+    )
+    system_metrics: bool = key(
+        False, "send the use of CPU, GPU, memory, disk and network; also with MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=true"
+    )
     wait: float = key(60.0, "seconds to wait at the end for what is not yet sent", ge=0)
 
     def __post_init__(self) -> None:
-        problem = password_problem(self.uri) if self.uri else None
-        if problem:
-            raise SettingsError([("uri", problem)])
+        problems = []
+        if self.uri and (problem := password_problem(self.uri)):
+            problems.append(("uri", problem))
+        if self.register is not None and not _REGISTERED.fullmatch(self.register):
+            rule = "use NAME or NAME@ALIAS: letters, digits, '_', '.' and '-', the alias neither 'latest' nor v and a number"
+            problems.append(("register", f"{self.register[:50]!r} names no registered model; {rule}"))
+        if self.register is not None and not self.log_model:
+            problems.append(("register", "what is not sent cannot be registered; remove log_model: false"))
+        if problems:
+            raise SettingsError(problems)
 
 
 MOST_SEEDS = 1000

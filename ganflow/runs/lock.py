@@ -28,15 +28,26 @@ class Held(GanflowError):
     """Another process holds the lock, and did not release it in time."""
 
 
+class Unopened(GanflowError, OSError):
+    """The lock's file cannot be opened: a folder that cannot be written."""
+
+    def __str__(self) -> str:
+        return f"cannot write {self.filename}: {self.strerror}"
+
+
 @contextmanager
 def locked(path: Path, timeout: float = 0, shared: bool = False) -> Iterator[None]:
     """Hold the lock of this file, which is made where it is missing. Several processes may share it while none has it alone.
 
     Raises:
         Held: (a GanflowError) another process held it for `timeout` seconds.
-        OSError: the file cannot be opened, or its file system has no locks.
+        Unopened: (a GanflowError, and an OSError) the file cannot be opened.
+        OSError: its file system has no locks.
     """
-    file = open_file(path, os.O_RDWR | os.O_CREAT)
+    try:
+        file = open_file(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise Unopened(error.errno, error.strerror, str(path)) from error
     deadline = time.monotonic() + max(timeout, 0 if _ASKS else 0.2)
     try:
         while not _acquired(file, shared):

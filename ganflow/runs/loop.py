@@ -40,7 +40,7 @@ SHEET = 8  # … and held-out examples, where the loss shows some
 class Follower(Protocol):
     """A process beside the training that sends the run's folder to a server (ganflow.tracking.follower)."""
 
-    def start(self) -> str | None: ...  # a note for the user
+    def start(self, say: Callable[[str], None]) -> str | None: ...  # a note for the user; `say` shows later ones
     def finish(self, timeout: float) -> object | None: ...  # the rest that could not be sent, and why
     def stop(self) -> None: ...
 
@@ -143,7 +143,7 @@ class Loop:
     def begin(self) -> None:
         """Prepare for the first round that is played."""
         self._call("run_started")
-        if self.follower and (note := self.follower.start()):
+        if self.follower and (note := self.follower.start(self.progress.note)):
             self.progress.note(note)
         self.trackers.begin(self.trainer.round)
         # A trial that is drawn at its end alone is drawn only there: a picture costs as much as hundreds of its rounds.
@@ -196,7 +196,7 @@ class Loop:
         if self.follower:
             self.progress.note("sending to MLflow …")
             if unsent := self.follower.finish(self.recipe.track.wait):
-                self.progress.note(str(unsent))
+                self.progress.warn(str(unsent))
         return status
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -226,6 +227,10 @@ def origin(recipe: Recipe) -> dict[str, Any]:
 
 def tracking(recipe: Recipe, before: RunRecord | None = None) -> dict[str, Any]:
     """The destination of a recipe's run or sweep, for its record."""
-    track = recipe.track
-    values = {name: getattr(track, name) for name in ("mlflow", "experiment", "run_name", "images", "log_model")}
+    track, names = recipe.track, ("mlflow", "images", "log_model", "register", "system_metrics")
+    values = {name: getattr(track, name) for name in names}
+    for name, variable in (("experiment", "MLFLOW_EXPERIMENT_NAME"), ("run_name", "MLFLOW_RUN_NAME")):
+        named = before.tracking.get(name) if before else os.environ.get(variable)
+        values[name] = getattr(track, name) or named or None
+    values["changed"] = [path for path in recipe.changed() if not path.startswith(("track", "tune."))]
     return {**values, **recorded(track.uri, before.tracking if before else {})}

@@ -156,8 +156,7 @@ class Git(TypedDict):
 
 
 class Tracking(TypedDict, total=False):
-    """A folder's destination; `files` are paths in it, sent besides recipe and plots, `parent` the sweep's id."""
-
+    """A folder's destination; `files` in it are sent, too, `parent` is the sweep's id, `changed` keys not at their default."""
     mlflow: bool | None
     asked: str | None
     uri: str | None
@@ -165,7 +164,10 @@ class Tracking(TypedDict, total=False):
     run_name: str | None
     images: bool | None
     log_model: bool | None
+    register: str | None
+    system_metrics: bool | None
     files: list[str] | None
+    changed: list[str] | None
     parent: str | None
 
 

@@ -21,6 +21,7 @@ from ganflow.engine.compile import NotCompilable
 from ganflow.engine.distributed import Group
 from ganflow.engine.feed import feed
 from ganflow.engine.game import Game
+from ganflow.engine.memory import check_memory
 from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
@@ -79,6 +80,7 @@ class Parts:
         self.composition = recipe.composition()
         self.data = self.composition.build("data")
         self.game = build_game(recipe, self.composition, self.data, group=group)
+        check_memory(recipe, self.game, workers=group.size if group else 1)
         chosen = choose(recipe, self.game, measure=measure and not threads and group is None)
         precision = (record.precision if train.precision == "auto" else "") or chosen.precision
         self.choice = replace(chosen, threads=threads or chosen.threads, precision=precision)

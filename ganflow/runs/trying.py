@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 
 from ganflow.contract.game import Metric
-from ganflow.engine.build import build_game, build_metrics
+from ganflow.engine.build import build_game, build_metrics, pick_device
 from ganflow.engine.game import Game
+from ganflow.engine.memory import check_memory
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.scores import rule
 from ganflow.files import user_path
@@ -129,13 +131,18 @@ def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> s
 
 
 def _game_of(recipe: Recipe) -> Game:
-    recipe = recipe.copied()
+    recipe, on_cpu = recipe.copied(), False
+    with suppress(GanflowError):  # no such device here: it may be elsewhere
+        on_cpu = pick_device(recipe.train.device).type == "cpu"
     recipe.train.device = "cpu"
     check_shares(recipe, 1)
     composition = recipe.composition()
     game = build_game(recipe, composition, composition.build("data"))
+    if on_cpu:
+        check_memory(recipe, game)
     check_best(recipe, build_metrics(composition, game))
     composition.build_trackers()
+    composition.begin(game)
     return game
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from ganflow.addresses import redacted
 from ganflow.errors import GanflowError
+from ganflow.recipe.sections import PER_PART
 from ganflow.runs import record
 from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import RunFolder, is_sweep
@@ -41,14 +42,21 @@ CHANGES = "ganflow.changes"
 """Beginning of the names of tags about changes of a run's recipe."""
 KEY = "samples"
 MANY = 100  # parameters or tags in a request, MLflow's limit
+_NO_PARAMETERS = ("recipe_version", "track", "trackers", "tune")
+_NULL = "null"
 _THUMBNAIL = 256  # pixels of the longer side, as MLflow's own have
 _LONGEST_PARAMETER, _LONGEST_TAG, _LONGEST_NAME = 6000, 5000, 250
 
 
-def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
-    """The resolved recipe, flat: {"train.rounds": "1000", "modifiers.0.use": "weight_clip", …}; of a sweep's trial also what is
-    searched, as the space has it: {"searched/optimizer.lr": "0.001", …}. What may still become another value is left out: MLflow
-    refuses to change a parameter."""
+def parameters(folder: RunFolder, settled: bool = True, had: Container[str] = ()) -> dict[str, str]:
+    """The keys of the recipe that have another value than their default, flat: {"train.rounds": "1000", "modifiers.0.use":
+    "weight_clip", …}; of a folder whose record does not say which these are (an earlier version's) all. Never what has no value,
+    nor what says where the run is sent or how a sweep searches. Of a sweep's trial also what is searched, as the space has it:
+    {"searched/optimizer.lr": "0.001", …}. What may still become another value is left out: MLflow refuses to change a parameter.
+
+    Args:
+        had: parameters that MLflow has already, which a run that resumed may have at their default now.
+    """
     import yaml
 
     about = folder.read()
@@ -57,8 +65,22 @@ def parameters(folder: RunFolder, settled: bool = True) -> dict[str, str]:
     searched = [] if settled else about.searched
     config = about.values[-1]["config"] if about.values else about.config
     tried = {f"{SEARCHED}{outbox.dotted(key)}": _text(value) for key, value in config.items()} if settled else {}
-    known = {name: value for name, value in flat(recipe or {}) if not any(outbox.decides(key, name) for key in searched)}
+    changed = about.tracking.get("changed")
+    keys = None if changed is None else [outbox.dotted(key) for key in changed]
+    known = {
+        name: value
+        for name, value in flat(recipe or {})
+        if value != _NULL
+        and name.partition(".")[0] not in _NO_PARAMETERS
+        and (keys is None or name in had or any(_is_of(name, key) for key in keys))
+        and not any(outbox.decides(key, name) for key in searched)
+    }
     return {_name(name): value[:_LONGEST_PARAMETER] for name, value in (tried | known).items()}
+
+
+def _is_of(name: str, key: str) -> bool:
+    """Return true for a parameter of a key, or of a part of its value; a sweep's recipe may have one optimizer for all parts."""
+    return f"{name}.".startswith(f"{key}.") or (name.startswith(PER_PART) and outbox.decides(name, key))
 
 
 def run_name(folder: RunFolder) -> str:
@@ -285,16 +307,16 @@ def check_artifacts(uri: str, id: str, server: bool) -> None:
                 raise GanflowError(f"{Path(folder, name)} is a link: artifacts are not written through it; remove it")
 
 
-def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> bool:
+def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path) -> str | None:
     """Send a picture, under the names that MlflowClient.log_image uses but for their random part: sent again after it was
-    cut off, it replaces itself. Returns whether it was whole; one that is still being written is not sent."""
+    cut off, it replaces itself. Returns its path among the run's files; None where it is still being written, and not sent."""
     from PIL import Image
 
     try:
         image = Image.open(path)
         image.load()
     except OSError:
-        return False
+        return None
     name = f"{KEY}+step+{round}+timestamp+{int(path.stat().st_mtime * 1000)}+{uuid5(NAMESPACE_OID, f'{artifacts.id} {round}')}"
     scale = _THUMBNAIL / max(image.size)
     small = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
@@ -304,7 +326,7 @@ def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path
         artifacts.put(Path(scratch, f"{name}.png"), "images")
         artifacts.put(Path(scratch, f"{name}+compressed.webp"), "images")
     client.set_tag(artifacts.id, "mlflow.loggedImages", True)
-    return True
+    return f"images/{name}.png"
 
 
 def images_of(artifacts: Artifacts) -> list[int]:

@@ -182,7 +182,8 @@ def _check_file(uri: str) -> None:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             begun = "experiments" in tables and not database.execute("SELECT 1 FROM experiments LIMIT 1").fetchone()
     except sqlite3.DatabaseError:
-        raise GanflowError(f"{file} is not a database; give MLflow another file") from None
+        raise GanflowError(f"{file} is not a database: move it away, or keep MLflow's data elsewhere, e.g. track.uri={SQLITE}"
+                           f"{file.with_name('mlflow-2.db')}") from None
     except Held:
         raise setup_stuck(file) from None
     if begun:  # the first one is made last

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from ganflow.tracking.destination import ENVIRONMENT, bar_of, check_recipe, no_o
 from ganflow.tracking.outbox import MISSING, State, artifacts, noted, points, samples, seen, settings, trials
 
 LOG = "tracking.log"
+POLL = 1.0
+"""Seconds between looks at what the process has noted."""
 
 
 class Follower:
@@ -42,13 +45,16 @@ class Follower:
     """
 
     def __init__(self, folder: RunFolder, uri: str | None = None) -> None:
-        if importlib.util.find_spec("mlflow") is None:
-            raise GanflowError(MISSING)
+        check_installed()
         self.folder, self.uri = folder, uri
         self._process: subprocess.Popen[bytes] | None = None
+        self._over = threading.Event()
 
-    def start(self) -> str | None:
+    def start(self, say: Callable[[str], None] | None = None) -> str | None:
         """Begin to send. This costs milliseconds; MLflow is imported by the new process.
+
+        Args:
+            say: shows a line when something keeps points from being sent, each reason once.
 
         Returns:
             A note for the user where his credentials are not used.
@@ -60,7 +66,26 @@ class Follower:
         with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             pipe = subprocess.PIPE
             self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
+        if say is not None:
+            threading.Thread(target=self._watch, args=(self._process, say, self._over), daemon=True).start()
         return bar_of(self.folder, self.uri)
+
+    def _watch(self, process: subprocess.Popen[bytes], say: Callable[[str], None], over: threading.Event) -> None:
+        """Tell what the process has noted until training is over."""
+        noted = {State.read(self.folder).error}  # a run that goes on has an earlier attempt's
+        while not over.wait(POLL):
+            state = State.read(self.folder)
+            why = state.error or (self._ended_early(process.returncode) if process.poll() is not None else "")
+            if why and why not in noted and not over.is_set():
+                noted.add(why)
+                say(f"not sent to {state.uri or 'MLflow'} so far: {why}; {self._later(process)}")
+
+    def _later(self, process: subprocess.Popen[bytes]) -> str:
+        tried = "" if process.poll() is not None else "it is tried again while training lasts, "
+        return f"{tried}afterwards: ganflow sync {self.folder.reference()}"
+
+    def _ended_early(self, code: int) -> str:
+        return f"the tracking process ended early (code {code}; see {self.folder.path / LOG})"
 
     def finish(self, timeout: float) -> Unsent | None:
         """End the run for the process (run.json says how, so note that first) and wait for it to send the rest.
@@ -70,12 +95,13 @@ class Follower:
             still sending then goes on to the end by itself.
         """
         process, self._process = self._process, None
+        self._over.set()
         if process is None:
             return None
         assert process.stdin is not None
         process.stdin.close()
         try:
-            why = f"the tracking process ended early (code {process.wait(timeout)}; see {self.folder.path / LOG})"
+            why = self._ended_early(process.wait(timeout))
         except subprocess.TimeoutExpired:
             why = f"still being sent after {timeout:g} s"
             _forget(process)
@@ -85,6 +111,7 @@ class Follower:
     def stop(self) -> None:
         """Wait no longer: it sends what there is, and how the run ended, and ends by itself."""
         process, self._process = self._process, None
+        self._over.set()
         if process is not None and process.stdin is not None:
             process.stdin.close()
             _forget(process)
@@ -95,12 +122,20 @@ def _forget(process: subprocess.Popen[bytes]) -> None:
     process.returncode = 0
 
 
+def check_installed() -> None:
+    """Raises GanflowError: MLflow is not installed."""
+    if importlib.util.find_spec("mlflow") is None:
+        raise GanflowError(MISSING)
+
+
 def follower_of(recipe: Recipe, runs: Path) -> Callable[[RunFolder], Follower] | None:
     """Check where a recipe's run under `runs` may be sent; returns what makes its follower, None where it is not sent.
 
     Raises:
         GanflowError: as `Destination.check`.
     """
+    if recipe.track.mlflow:
+        check_installed()
     check_recipe(recipe, runs)
     return (lambda folder: Follower(folder, typed(recipe))) if recipe.track.mlflow else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,7 +53,7 @@ def log_generator(
         return None
     with TemporaryDirectory() as scratch:
         saved = Path(scratch, "model")
-        logged = client.create_logged_model(experiment_id, MODEL, source_run_id=run_id, model_type=MODEL)
+        logged = client.create_logged_model(experiment_id, _model_name(folder), source_run_id=run_id, model_type=MODEL)
         try:
             files = artifacts(str(logged.model_id), str(logged.artifact_location))
             model = Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id)
@@ -71,3 +72,8 @@ def log_generator(
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=checkpoint.round)])
     return checkpoint.round
+
+
+def _model_name(folder: RunFolder) -> str:
+    """The recipe's name, of the characters that MLflow has in names of models."""
+    return re.sub(r"[/:.%\"']", "_", str(folder.read().raw.get("name") or folder.name))

@@ -44,6 +44,8 @@ CONFIG = "config/"
 """Beginning of the names that the searched values of a trial have in MLflow, where they change while it lasts."""
 TRIAL = "trial/"
 """Beginning of the names that a trial's scores over its seeds have in MLflow."""
+SYSTEM = "system.jsonl"
+"""The journal of the machine's use, one line per sample."""
 _TRIAL = re.compile(r"-t(\d+)")
 _SAMPLES = re.compile(r"round-(\d+)\.png")
 _PLAIN = "".join(c for c in map(chr, range(128)) if c not in "%?")
@@ -129,6 +131,7 @@ def current_status(folder: RunFolder, patience: float = 0) -> str:
 def settings(folder: RunFolder) -> dict[str, Any]:
     """The "tracking" entry of run.json, defaults included. Its `files` are sent besides recipe and plots: paths in the folder."""
     defaults = {"experiment": "ganflow", "run_name": None, "uri": None, "images": True, "log_model": True, "files": ()}
+    defaults |= {"register": None, "system_metrics": False}
     return defaults | {key: value for key, value in folder.read().tracking.items() if value not in (None, "")}
 
 
@@ -148,7 +151,8 @@ class State:
         images: the rounds whose samples were sent; likewise.
         files: the plots and other files sent, with the time each was last changed.
         evaluated: the time of the last of `ganflow evaluate`'s scores that were sent, in milliseconds since 1970.
-        model: the round of the generator that was logged as a model.
+        model, model_id: the round of the generator that was logged as a model, and MLflow's id of that.
+        registered: the name, alias and id of the model that is in the registry.
         status: how the run ended, once MLflow has it.
         seen: the folder's `seen` when MLflow had everything to the run's end.
         error: why the last attempt failed.
@@ -162,6 +166,8 @@ class State:
     files: dict[str, float] = field(default_factory=dict)
     evaluated: int = 0
     model: int | None = None
+    model_id: str = ""
+    registered: str = ""
     status: str = ""
     seen: list[int] = field(default_factory=list)
     error: str = ""

@@ -35,6 +35,7 @@ _HABITS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # which lead to the pages for language models
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
@@ -45,7 +46,15 @@ _REASONS = (
     ("timed out", "no answer in time"),
     ("no route to host|network is unreachable", "no route to it"),
     ("remote end closed|connection reset|connection aborted", "connection lost"),
-    ("unauthorized", f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+    (
+        "unauthorized|error code 401",
+        f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    ),
+    ("forbidden|error code 403|permission_denied", "it gives you no permission; ask who runs it, or log in as another there"),
+    (
+        "valid json format|error code 30[12378]",
+        "what answers is no MLflow server, or wants a login of a browser; for its API set MLFLOW_TRACKING_TOKEN",
+    ),
     ("database is locked", "the database is busy"),
     ("no space left", "no space left on the disk"),
 )
@@ -129,10 +138,33 @@ def experiment(client: MlflowClient, uri: str, name: str, runs: Path) -> str:
                 raise
     if found.lifecycle_stage == "deleted":
         raise GanflowError(
-            f"MLflow's experiment '{name}' was deleted; bring it back with: mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}, or choose another with track.experiment"
+            f"MLflow's experiment '{name}' was deleted; bring it back with: MLFLOW_TRACKING_URI={shlex.quote(uri)} "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}"
         )
     return str(found.experiment_id)
+
+
+def pages(client: MlflowClient, url: str, most: int = 5) -> tuple[list[tuple[str, str]], int]:
+    """Names and addresses of the pages on which a server shows an experiment's runs, charts beside them, the runs that were begun
+    last first; and how many experiments with runs there are besides.
+
+    Without `workflowType` MLflow opens its pages for language models, whatever the experiment's kind.
+    """
+    last = {}
+    for each in client.search_experiments(order_by=["last_update_time DESC"], max_results=100):
+        for run in client.search_runs([each.experiment_id], order_by=["attributes.start_time DESC"], max_results=1):
+            last[each.name, each.experiment_id] = run.info.start_time
+    newest = sorted(last, key=lambda each: last[each], reverse=True)
+    view = "runs?workflowType=machine_learning&compareRunsMode=CHART"
+    return [(name, f"{url.rstrip('/')}/#/experiments/{id}/{view}") for name, id in newest[:most]], len(newest[most:])
+
+
+def reopen(client: MlflowClient, run_id: str) -> None:
+    """Let a run that had ended be a running one, without the time at which it ended: zero is MLflow's none, and its client has
+    no function for that."""
+    from mlflow.entities import RunStatus
+
+    client._tracking_client.store.update_run_info(run_id, RunStatus.RUNNING, 0, None)
 
 
 def reason(error: BaseException) -> str:

@@ -20,10 +20,12 @@ from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import contents, outbox, store
 from ganflow.tracking.contents import images_of, log_image, put_redacted
+from ganflow.tracking.description import NOTE, describe, show_picture
 from ganflow.tracking.destination import Destination, of_folder, remember, without_credentials
-from ganflow.tracking.model import log_generator
 from ganflow.tracking.outbox import ENDS, State, current_status, points, samples, seen, settings
+from ganflow.tracking.registry import NotRegistered, latest_model, send_model
 from ganflow.tracking.store import Connection
+from ganflow.tracking.system import sampled
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +60,7 @@ def sync(
     uri: str | None = None,
     over: threading.Event | None = None,
     every: float = EVERY,
-    checkpoint: str = "last",
+    checkpoint: str | None = None,
 ) -> SyncResult:
     """Send what MLflow has not got yet. Nothing is sent twice, and one folder is one MLflow run, however often it is
     interrupted, resumed or sent. Of a sweep all trials are sent too, as children of its run.
@@ -69,7 +71,7 @@ def sync(
         uri: send to this store instead of the run's. The user named it: it gets his credentials, and is remembered.
         over: set when the training process has ended (or was killed, as a run that calls itself running); no store is waited for.
         every: seconds between attempts.
-        checkpoint: whose generator is logged as a model: "last", "best" or a file.
+        checkpoint: as of `Sender`.
 
     Raises:
         GanflowError: the folder names a store that may not be used, or a server that the user has not named himself and that is
@@ -85,7 +87,8 @@ def sync(
     if to.trusted and not to.is_default:
         remember(to.uri)
     try:
-        with _alone(folder, timeout=60 if follow else 2), nullcontext() if to.trusted else without_credentials():
+        here = sampled(folder) if follow and over is not None else nullcontext()  # beside the training
+        with _alone(folder, timeout=60 if follow else 2), nullcontext() if to.trusted else without_credentials(), here:
             sweep = is_sweep(folder)
             connection = Connection(to.uri, to, barred, whole=sweep)
             sender = Sweep(folder, connection, over is None) if sweep else Sender(folder, connection, checkpoint)
@@ -142,10 +145,11 @@ class Sender:
     """Sends one folder, a run's or a sweep's without its trials; knows what was sent. Nobody else may send it meanwhile.
 
     Args:
-        checkpoint: whose generator is logged as a model: "last", "best" or a file.
+        checkpoint: whose generator is logged as a model, however the run ended: "last", "best" or a file; None for the last of a
+            run that has finished, if its recipe says so.
     """
 
-    def __init__(self, folder: RunFolder, connection: Connection, checkpoint: str = "last") -> None:
+    def __init__(self, folder: RunFolder, connection: Connection, checkpoint: str | None = None) -> None:
         self.folder, self.connection, self.checkpoint = folder, connection, checkpoint
         self.state = State.read(folder)
         if connection.uri != self.state.uri:  # another store: it is asked what it has
@@ -157,7 +161,8 @@ class Sender:
         self._artifacts: Artifacts
         self._described: tuple[list[int], bool] | None = None  # the recipe's part of `seen`, and whether all of it was sent
         self._tags: dict[str, str] = {}  # of a sweep's best trial, or of a run's protocols and alarms, as sent
-        self._journal = journal.Reader(folder.journal)
+        self._journal, self._system = journal.Reader(folder.journal), journal.Reader(folder.path / outbox.SYSTEM)
+        self._about: str | None = None  # the run's description in MLflow
 
     @property
     def done(self) -> bool:
@@ -202,7 +207,7 @@ class Sender:
             self._ask(client, described[1])
             self._described = described
         if status == "running" and self.state.status:
-            client.update_run(self.state.run_id, status="RUNNING")
+            store.reopen(client, self.state.run_id)
             client.set_tag(self.state.run_id, contents.STATUS, status)
             self._note(status="", seen=[])
         evaluated, damaged = outbox.evaluated(self.folder)
@@ -212,20 +217,23 @@ class Sender:
         if self.sweep or status in ENDS:
             self._send_files(wanted["files"])
         if status in ENDS:
-            self._send_end(client, status, now if whole else [], wanted["log_model"])
+            self._send_end(client, status, now if whole else [], evaluated)
         if damaged:  # all else is sent
             raise damaged
         return whole
 
-    def _send_end(self, client: MlflowClient, status: str, seen: list[int], log_model: bool) -> None:
+    def _send_end(self, client: MlflowClient, status: str, seen: list[int], evaluated: list[Evaluation]) -> None:
         """Send the generator and the status; a generator that cannot be logged as a model is reported afterwards."""
-        problem = self._send_model(client) if status == "finished" and log_model else None
+        due = self.checkpoint is not None or (status == "finished" and settings(self.folder)["log_model"])
+        problem = self._send_model(client, evaluated) if due and not self.sweep else None
         if self.state.status != status:
             times = [entry.time for entry in journal.entries(self.folder.journal)]
             client.set_tag(self.state.run_id, contents.STATUS, status)
             client.set_terminated(self.state.run_id, ENDS[status], end_time=int(times[-1] * 1000) if times else None)
         if (self.state.status, self.state.seen) != (status, seen):
             self._note(status=status, seen=seen)
+        if isinstance(problem, NotRegistered):
+            raise problem
         if problem is not None:
             why = str(problem) if isinstance(problem, GanflowError) else self.connection.reason(problem)
             if isinstance(problem, NewestDamaged):
@@ -248,52 +256,42 @@ class Sender:
         self.state.experiment_id, self.state.run_id = run.info.experiment_id, run.info.run_id
         self.state.note_metrics(run.data.to_proto().metrics, partial(client.get_metric_history, run.info.run_id))
         self.state.images = images_of(self._artifacts) if "mlflow.loggedImages" in run.data.tags else []
-        self.state.model = max((model.step for model in run.outputs.model_outputs), default=None) if run.outputs else None
+        self.state.model, self.state.model_id = latest_model(run.outputs)
         if ENDS.get(self.state.status, "RUNNING") != run.info.status:
             self.state.status = next((ours for ours, theirs in ENDS.items() if theirs == run.info.status), "")
         self._journal, self._tags = journal.Reader(self.folder.journal), {**run.data.tags}
-        self._send_description(client, run, settled)
+        self._system, self._about = journal.Reader(self.folder.path / outbox.SYSTEM), run.data.tags.get(NOTE)
+        describe(client, run, self.folder, self._artifacts, self.connection.parent(self.folder), settled)
         self.state.write(self.folder)
-
-    def _send_description(self, client: MlflowClient, run: Any, settled: bool) -> None:
-        from mlflow.entities import Param, RunTag
-
-        tags = contents.tags(self.folder, self.connection.parent(self.folder))
-        wanted, had = contents.parameters(self.folder, settled), run.data.params
-        new = [Param(name, value) for name, value in wanted.items() if name not in had]
-        for name, value in wanted.items():  # MLflow refuses to change a parameter: what a resumed run changed is a tag
-            tag = f"ganflow.resumed_with.{name}"[:250]
-            if had.get(name, value) != value or tag in run.data.tags:
-                tags[tag] = value[:5000]
-        changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
-        for i in range(0, max(len(new), len(changed)), contents.MANY):
-            client.log_batch(run.info.run_id, params=new[i : i + contents.MANY], tags=changed[i : i + contents.MANY])
-        if self.folder.recipe.exists():
-            put_redacted(self._artifacts, self.folder.recipe, None)
-        data = contents.dataset(self.folder)
-        if data is not None and not run.inputs.dataset_inputs:
-            client.log_inputs(run.info.run_id, [data])
 
     def _send_points(self, client: MlflowClient, evaluated: Sequence[Evaluation]) -> None:
         from mlflow.entities import Metric
 
-        new = [*points([*outbox.noted(self.folder), *self._journal.new()], self.state.steps)]
+        reported = [*outbox.noted(self.folder), *self._journal.new(), *self._system.new()]
+        new = [*points(reported, self.state.steps)]
         new += outbox.scores(evaluated, self.state.evaluated)
         for i in range(0, len(new), _AT_ONCE):
             batch = new[i : i + _AT_ONCE]
-            client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round) for p in batch])
+            client.log_batch(self.state.run_id, [Metric(p.name, p.value, p.time, p.round, self._model_of(p)) for p in batch])
             self.state.steps |= {p.name: p.round for p in batch}
             self.state.evaluated = max([self.state.evaluated, *(p.time for p in batch if p.name.startswith(outbox.EVALUATED))])
             self.result.points += len(batch)
         if new:
             self.state.write(self.folder)
 
+    def _model_of(self, point: outbox.Point) -> str | None:
+        """The model that was evaluated."""
+        same = point.round == self.state.model and point.name.startswith(outbox.EVALUATED)
+        return self.state.model_id or None if same else None
+
     def _send_images(self, client: MlflowClient) -> bool:
         new = [(round, path) for round, path in samples(self.folder) if round not in self.state.images]
         for round, path in new:
-            if log_image(client, self._artifacts, round, path):
+            if artifact := log_image(client, self._artifacts, round, path):
                 self._note(images=[*self.state.images, round])
                 self.result.images += 1
+                if round == max(self.state.images):
+                    self._about = show_picture(client, self.state.run_id, round, artifact, self._about)
         return all(round in self.state.images for round, _ in new)
 
     def _send_files(self, names: list[str]) -> None:
@@ -310,16 +308,12 @@ class Sender:
                 put_redacted(self._artifacts, path, None if within == "." else within)
                 self._note(files={**self.state.files, file.as_posix(): changed})
 
-    def _send_model(self, client: MlflowClient) -> Exception | None:
+    def _send_model(self, client: MlflowClient, evaluated: list[Evaluation]) -> Exception | None:
         """Log the generator; return the error where that cannot be done."""
-        if self.state.model is not None and self.state.model >= self.folder.read().round:
-            return None
         try:
-            run = self.state.experiment_id, self.state.run_id
-            self._note(model=log_generator(client, self.folder, *run, self.connection.artifacts, self.checkpoint))
+            self.result.model |= send_model(client, self.folder, self.state, self.connection, self.checkpoint, evaluated)
         except Exception as error:
             return error
-        self.result.model = self.state.model is not None
         return None
 
     def _note(self, **values: Any) -> None:

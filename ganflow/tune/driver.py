@@ -165,7 +165,7 @@ def go(
 
         def begins() -> None:
             folder.records.touch()  # from here on there is something to go on with
-            if follower and (note := follower.start()):
+            if follower and (note := follower.start(display.note)):
                 display.note(note)
 
         status, spent = "failed", None
@@ -190,7 +190,7 @@ def go(
         if follower:
             unsent = follower.finish(plan.recipe.track.wait)
             if unsent:
-                display.note(str(unsent))
+                display.warn(str(unsent))
         failed = [t for t in plan.repeats.trials(folder.trials().values()) if t.state == "failed"]
         return Outcome(folder, status, interruption.signal, len(failed), sum(t.cause == MACHINE for t in failed), spent)
 

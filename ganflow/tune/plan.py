@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Plan:
     tune: Tune
     space: Space
     objectives: Objectives
+    reports: Reports | None = field(default=None, repr=False, compare=False)
 
     @property
     def metric(self) -> str:
@@ -94,7 +95,7 @@ def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
     if new:
         recipe.notes += examined(reports.data, vars(recipe.data.settings))
-    plan = Plan(recipe, recipe.tune, space, objectives)
+    plan = Plan(recipe, recipe.tune, space, objectives, reports)
     if recipe.tune.scheduler != "none":
         _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)
     return plan
@@ -259,7 +260,7 @@ def destination(recipe: Recipe, folder: SweepFolder, before: RunRecord | None = 
     """
     from ganflow.runs.new import tracking
 
-    name = recipe.track.run_name or folder.sweep
+    to = tracking(recipe, before)
     best = "pareto" if recipe.tune and len(recipe.tune.metrics) > 1 else "best.yaml"
-    few = {"run_name": name, "images": False, "log_model": False, "files": [best, "trials.csv"]}
-    return {**tracking(recipe, before), **few}
+    few = {"run_name": to["run_name"] or folder.sweep, "images": False, "log_model": False, "files": [best, "trials.csv"]}
+    return {**to, **few}

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
     if objective:
         objective.check()
     numbered = (f"{recipe.name}-seeds-{number}" for number in itertools.count(1))
+    to = tracking(recipe)
     folder = SweepFolder((root / next(n for n in numbered if not (root / n).exists())).absolute())
     try:
         folder.path.mkdir(parents=True)
@@ -87,7 +89,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
             rounds=recipe.train.rounds,
             seed=recipe.train.seed,
             seeds=list(seeds),
-            tracking={**tracking(recipe), "run_name": recipe.track.run_name or folder.sweep, "images": False, "log_model": False},
+            tracking={**to, "run_name": to["run_name"] or folder.sweep, "images": False, "log_model": False},
         )
     except OSError as error:
         raise GanflowError(f"cannot make the folder {folder.path}: {error.strerror}; choose another with --runs") from None
@@ -122,7 +124,7 @@ def go(folder: SweepFolder, recipe: Recipe, *, quiet: bool = False) -> Outcome:
         over = {number for number, trial in folder.mended().items() if trial.over}
         follower = make_follower(folder) if make_follower else None
         if follower:
-            note = follower.start()
+            note = follower.start(None if quiet else partial(say, err=True))
             stack.callback(follower.stop)
             if note and not quiet:
                 say(note, err=True)

@@ -26,6 +26,8 @@ class MLPAutoencoder:
     sample` decodes draws from the prior, which is what a VAE learns to do; a plain autoencoder has seen only its own codes.
     """
 
+    requires = ("prior",)
+
     width: int = key(400, "units of each hidden layer", ge=1, le=65536)
     depth: int = key(1, "hidden layers of the encoder, and of the decoder; 0: linear", ge=0, le=100)
     widths: list[int] = key([], "units of the encoder's hidden layers one by one, in place of width and depth", ge=1, le=65536)
@@ -52,6 +54,8 @@ class ConvAutoencoder:
     `ganflow sample` decodes draws from the prior, which is what a VAE learns to do; a plain autoencoder has seen only its own
     codes.
     """
+
+    requires = ("prior",)
 
     width: int = key(32, "channels at half the images' size; twice as many at each coarser one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the first and the last ones")
@@ -120,6 +124,8 @@ class VAEGAN:
     distance and from the critic's judgement of both kinds of its images: decoded draws from the prior, and reconstructions. Each
     kind is half of the batch that the critic sees; in the paper each is a batch of its own, which counts twice as much.
     """
+
+    requires = ("critic",)
 
     adversarial: Any = part("loss", "non_saturating", "how critic and decoder play: any loss from scores, also a third party's")
     gamma: float = key(0.01, "γ: weight of the features' distance for the decoder, beside the critic's judgement", gt=0)

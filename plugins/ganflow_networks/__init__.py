@@ -21,6 +21,8 @@ class MLPGenerator:
     The plane's toy problems are usually played with width 512, depth 3 (Gulrajani et al. 2017, arXiv:1704.00028).
     """
 
+    requires = ("prior",)
+
     width: int = key(128, "units of each hidden layer", ge=1, le=65536)
     depth: int = key(2, "hidden layers", ge=0, le=100)
     widths: list[int] = key([], "units of the hidden layers one by one, in place of width and depth", ge=1, le=65536)
@@ -77,6 +79,8 @@ class DCGANGenerator:
     start from N(0, 0.02²), batch norm's from N(1, 0.02²).
     """
 
+    requires = ("prior",)
+
     width: int = key(64, "channels of the last hidden layer; twice as many at each coarser one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the last")
     conditioning: Literal["batch_norm", "concat"] = key("batch_norm", GENERATORS)
@@ -125,6 +129,8 @@ class ResNetGenerator:
     64 pixels is their network for larger images. Beyond that take a smaller width, with growth 2: memory is what it has at
     full size.
     """
+
+    requires = ("prior",)
 
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
@@ -184,6 +190,8 @@ class R3GANGenerator:
     23.1 at 256. A condition enters beside z. Ends with tanh, by which samples are in the data's range; the paper's is linear.
     """
 
+    requires = ("prior",)
+
     width: int = key(768, MOST, ge=1, le=4096)
     blocks: int = key(2, BLOCKS, ge=1, le=100)
     expansion: int = key(2, EXPANSION, ge=1, le=16)
@@ -234,6 +242,8 @@ class StyleGenerator:
     with base 32768). Ends with tanh, by which samples are in the data's range; the paper's is linear. `path_length` smooths
     the way from styles to images.
     """
+
+    requires = ("prior",)
 
     width: int = key(512, "most channels at any size", ge=1, le=4096)
     base: int = key(16384, BASE, ge=1, le=2**20)

@@ -89,6 +89,8 @@ class AffineGenerator:
     """x = A z + b: a generator with a density, where z is normal and A is square. A and b are learnt, from these values on; for a
     generator that stays, set `optimizer.generator: {use: sgd, lr: 0}`."""
 
+    requires = ("prior",)
+
     matrix: list[list[float]] = key([], "A: a row for each number of x, a column for each of z; empty: ones on the diagonal")
     bias: list[float] = key([], "b; empty: zeros")
 

@@ -1,9 +1,9 @@
-"""Trackers: TensorBoard's event files, and JSON lines."""
+"""Trackers: TensorBoard's event files, Weights & Biases, and JSON lines."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ganflow import hookimpl, key, settings
 
@@ -27,6 +27,25 @@ class TensorBoard:
         from ganflow_trackers.tensorboard import TensorBoardTracker
 
         return TensorBoardTracker(self.images)
+
+
+@settings
+class Wandb:
+    """Weights & Biases (`pip install 'ganflow[wandb]'`), a run there for each run.
+
+    Offline, the default, nothing leaves the machine: the files are in the run's folder, and `wandb sync` sends them.
+    """
+
+    project: str = key("ganflow", "the project")
+    entity: str | None = key(None, "user or team; if not given your default one")
+    mode: Literal["offline", "online"] | None = key(None, "online: sent while it trains; if not given WANDB_MODE, else offline")
+    images: bool = key(True, "the sample pictures, too")
+
+    @hookimpl
+    def tracker(self) -> Tracker:
+        from ganflow_trackers.weights_biases import WandbTracker
+
+        return WandbTracker(self.project, self.entity, self.mode, self.images)
 
 
 @settings
@@ -54,4 +73,5 @@ class JsonLines:
 @hookimpl
 def register(offer):
     offer("tracker", "tensorboard", TensorBoard)
+    offer("tracker", "wandb", Wandb)
     offer("tracker", "jsonl", JsonLines)

@@ -47,6 +47,8 @@ class Minimax:
     """The first GAN's zero-sum game: the generator descends E log(1 − D(G(z))) (Goodfellow et al. 2014,
     arXiv:1406.2661, eq. 1)."""
 
+    requires = ("critic",)
+
     label_smoothing: float = key(0.0, "one-sided: real examples get the label 1 − this (Salimans et al. 2016)", ge=0, lt=1)
 
     @hookimpl
@@ -60,6 +62,8 @@ class Minimax:
 class NonSaturating:
     """The critic of `minimax`; the generator descends −E log D(G(z)), whose gradient does not vanish while the critic
     wins (Goodfellow et al. 2014, arXiv:1406.2661, section 3)."""
+
+    requires = ("critic",)
 
     label_smoothing: float = key(0.0, "one-sided: real examples get the label 1 − this (Salimans et al. 2016)", ge=0, lt=1)
 
@@ -78,6 +82,8 @@ class LeastSquares:
     Beside other terms the ½ matters: CycleGAN's paper and the code of pix2pix have none, so losses `cycle`, `pix2pix` and
     `unit` leave it out unless their recipe says half: true.
     """
+
+    requires = ("critic",)
 
     a: float = key(0.0, "the critic's target for generated examples")
     b: float = key(1.0, "the critic's target for real examples")
@@ -98,6 +104,8 @@ class Hinge:
     """The critic is pushed only within the margin ±1; the generator descends −E f(G(z)) (Lim & Ye 2017,
     arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, eq. 16 and 17)."""
 
+    requires = ("critic",)
+
     @hookimpl
     def loss(self):
         from ganflow_vanilla.losses import HingeLoss
@@ -110,6 +118,8 @@ class Relativistic:
     """Relativistic loss: the critic scores how much more real a real example is than a generated one, pair by pair (RpGAN;
     Jolicoeur-Martineau 2018, arXiv:1807.00734). With `r1` and `r2` it is the loss of R3GAN (Huang et al. 2024,
     arXiv:2501.05441, eq. 2)."""
+
+    requires = ("critic",)
 
     average: bool = key(False, "compare with the average score of the other kind instead of pair by pair (RaGAN)")
 

@@ -12,6 +12,8 @@ class Wasserstein:
     The critic must be kept Lipschitz: by `weight_clip` (the paper's Algorithm 1), `gradient_penalty` or `spectral_norm`.
     """
 
+    requires = ("critic",)
+
     @hookimpl
     def loss(self):
         from ganflow_wgan.losses import WassersteinLoss
@@ -23,6 +25,8 @@ class Wasserstein:
 class WeightClip:
     """Clamps every parameter of the critic to [−c, c] after each critic update (Arjovsky et al. 2017, arXiv:1701.07875,
     Algorithm 1, line 7; the authors' code clamps before the update instead)."""
+
+    requires = ("critic",)
 
     c: float = key(0.01, "largest absolute value of a parameter", gt=0)
 
@@ -41,6 +45,9 @@ class GradientPenalty:
     Gradients are per example, so a critic that mixes them by batch norm is refused; the paper takes layer norm in its place
     (`norm: layer`), instance norm or none serve as well. The score of an example that has many (patches) is their mean.
     """
+
+    requires = ("critic",)
+    once = True
 
     weight: float = key(10.0, "λ; the paper takes 10 for images and 0.1 for points in the plane", ge=0)
     target: float = key(1.0, "the norm that costs nothing", ge=0)

@@ -222,8 +222,6 @@ AVERAGES = '''
 @pytest.mark.parametrize(
     ("modifiers", "first", "second"),
     [
-        ("[ema, {use: r1}, {use: ema, decay: 0.5}]", "modifiers[0], modifier 'regularize/ema' (ganflow ",
-         "modifiers[2], modifier 'regularize/ema' (ganflow "),
         ("[ema, mean]", "modifiers[0], modifier 'regularize/ema' (ganflow ", "modifiers[1], modifier 'acme/mean' (gf-acme "),
         ("[mean, ema]", "modifiers[0], modifier 'acme/mean' (gf-acme ", "modifiers[1], modifier 'regularize/ema' (ganflow "),
     ],

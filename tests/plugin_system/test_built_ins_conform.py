@@ -14,6 +14,7 @@ MORE = {
 }
 """Further values, in which another part of the component is at work."""
 ELSEWHERE = {"sentence_transformer": "needs a model and a package that is an extra: tests/plugins/text/test_encoders.py",
+             "wandb": "needs a package that is an extra: tests/runs/test_wandb.py",
              "hub": "needs a package that is an extra: tests/plugins/test_hub.py"}  # fmt: skip
 EAGER = {"generator stackgan_stage2": "the generator's optimizer is not one that a trace can follow"}  # a part of it is frozen
 

@@ -206,7 +206,7 @@ SECOND: dict[str, typing.Any] = {
 }
 """Second values that do not follow from a key's type, first value and range, or need other values beside them; a list is
 several."""
-HUB = CATALOGUE.find("data", "hub").settings
+HUB, WANDB = CATALOGUE.find("data", "hub").settings, CATALOGUE.find("tracker", "wandb").settings
 OF_FEATURES = ("frechet", "kernel_distance", "precision_recall", "diversity", "nearest_neighbours", "class_frechet")
 NOT_TRIED = {
     **{f"metric {name}.{key}": "needs a run: plugins/test_extractors.py" for name in OF_FEATURES for key in ("run", "layer")},
@@ -215,6 +215,7 @@ NOT_TRIED = {
         for name in (*OF_FEATURES, "inception_score", "class_balance")
     },
     "encoder sentence_transformer.path": "needs a model and an extra's package: tests/plugins/text/test_encoders.py",
+    **{f"tracker wandb.{key.name}": "needs an extra's package: tests/runs/test_wandb.py" for key in keys(WANDB)},
     **{f"data hub.{key.name}": "needs an extra's package: tests/plugins/test_hub.py" for key in keys(HUB)},
     "metric class_accuracy.samples": "trains a classifier for seconds: tests/plugins/test_class_accuracy.py",
     "metric class_accuracy.seed": "likewise",
@@ -416,7 +417,7 @@ def test_a_second_value_makes_a_difference(component, key, at, files, monkeypatc
 @pytest.mark.parametrize("component", COMPONENTS, ids=str)
 def test_the_same_values_make_none(component, files, monkeypatch):
     """Without this the other test could not fail."""
-    if component.name in ("sentence_transformer", "class_accuracy", "hub"):
+    if component.name in ("sentence_transformer", "class_accuracy", "hub", "wandb"):
         pytest.skip("see NOT_TRIED")
     monkeypatch.chdir(files)
     for here in tried_on(component):

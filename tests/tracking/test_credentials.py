@@ -357,7 +357,7 @@ def test_old_folders_passwords_are_neither_shown_nor_sent(
     assert main(["sync", folder.id, "--uri", database]) == 0
     client = store.client(database)
     (run,) = client.search_runs(["1"])
-    assert run.data.params["track.uri"] == "http://***@127.0.0.1:1"
+    assert "track.uri" not in run.data.params
     assert SECRET not in str(run.to_dictionary())
     sent = [p for p in (tmp_path / "runs" / "mlartifacts").rglob("*") if p.is_file()]
     assert [p.name for p in sent] == ["recipe.yaml"]

@@ -158,7 +158,8 @@ def test_seeds_have_one_parent(database: str, tmp_path: Any, monkeypatch: pytest
     assert (len(parents), len(children)) == (1, 2)
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert sorted(run.data.params["train.seed"] for run in children) == ["0", "1"]
+    assert sorted(run.data.tags["ganflow.seed"] for run in children) == ["0", "1"]
+    assert sorted(run.data.params.get("train.seed", "default") for run in children) == ["1", "default"]
     scores = [run.data.metrics["sliced_w1_16"] for run in children]
     assert parents[0].data.metrics["sliced_w1_16_mean"] == pytest.approx(sum(scores) / 2)
     assert parents[0].data.metrics["sliced_w1_16_sd"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)

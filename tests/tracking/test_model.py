@@ -85,7 +85,7 @@ def test_the_model_is_the_generator(trained: RunFolder, database: str, monkeypat
         assert model.metadata.signature.inputs.inputs[0].shape == (-1, 3)
         assert model.metadata.signature.outputs.inputs[0].shape == (-1, 2)
         np.testing.assert_array_equal(model.predict(z), expected)
-        files = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/generator"))
+        files = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/ring"))
     finally:
         mlflow.set_tracking_uri(None)
     assert not [p for p in files.rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".pth")]
@@ -185,7 +185,7 @@ def test_what_no_program_can_do_is_served_with_ganflow(
         np.testing.assert_array_equal(model.predict(z), expected)
         with pytest.raises(mlflow.exceptions.MlflowException, match="'z' holds NaN"):
             model.predict(np.full((2, 3), np.nan, np.float32))
-        files = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/generator"))
+        files = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/ring"))
     finally:
         mlflow.set_tracking_uri(None)
     wanted = dict(line.split("==") for line in (files / "requirements.txt").read_text().splitlines())
@@ -204,7 +204,7 @@ def test_it_is_served(trained: RunFolder, database: str, port: int, monkeypatch:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     z = [[0.1, 0.2, 0.3], [1.0, -1.0, 0.0]]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"runs:/{run_id}/generator"]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"runs:/{run_id}/ring"]
     server = subprocess.Popen([*command, "--env-manager", "local", "--port", str(port)], start_new_session=True)
     try:
         until(lambda: answer(port, "ping") is not None)

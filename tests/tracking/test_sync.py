@@ -215,7 +215,8 @@ def test_a_deleted_experiment_is_said(make_run: Make, database: str) -> None:
     folder = make_run(points=1)
     client = store.client(database)
     client.delete_experiment(client.create_experiment("ganflow"))
-    assert "experiment 'ganflow' was deleted; bring it back with: mlflow experiments restore" in sync(folder).error
+    command = f"MLFLOW_TRACKING_URI={database} mlflow experiments restore --experiment-id 1"
+    assert sync(folder).error == f"MLflow's experiment 'ganflow' was deleted; bring it back with: {command}"
 
 
 def test_a_deleted_run_is_made_again(make_run: Make, database: str) -> None:
