@@ -82,7 +82,7 @@ def data_command(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be shown.
+    """A recipe whose data are to be shown.
 
     Attributes:
         recipe: whose data they are.
@@ -151,7 +151,7 @@ def _output(wanted: Path | None, data: Data, asked: Asked) -> Path:
 
 
 def _next(asked: Asked, helps: Sequence[str], certain: bool) -> str:
-    """A line with what to type next: the command that trains, or, where a run would be refused, one that looks again."""
+    """The last line: the command that trains, or, where a run would be refused, one that shows the data with a change."""
     ways = {_key(override): override for override in reversed(helps)}
     typed = [override for override in asked.overrides if _key(override) not in ways]
     changes = [*typed, *reversed(ways.values())]

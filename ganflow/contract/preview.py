@@ -76,5 +76,5 @@ def range_override(low: float, high: float) -> str:
 
 
 def range_advice(low: float, high: float) -> str:
-    """The same in quotes for a shell."""
+    """Override that makes all numbers between these count, in quotes for a shell."""
     return f"'{range_override(low, high)}'"

@@ -259,7 +259,7 @@ def examined(data: Data, keys: Collection[str]) -> list[str]:
 
 
 def _against_flat(part: Seen, keys: Collection[str]) -> tuple[str, str]:
-    """What helps where images are of one colour, as far as the files show why; and an override."""
+    """Advice on images of one colour, as far as the files show why they are; and an override."""
     if "background" in keys and any(original.transparent for original in part.originals):
         other = "white" if isinstance(keys, Mapping) and keys.get("background") == "black" else "black"
         override = f"data.background={other}"
@@ -270,7 +270,7 @@ def _against_flat(part: Seen, keys: Collection[str]) -> tuple[str, str]:
 
 
 def _range(part: Seen, keys: Collection[str]) -> tuple[str, str]:
-    """What helps where numbers fill a corner of the range, as far as it is known; and an override."""
+    """Advice on numbers that fill a corner of the range, as far as there is some; and an override."""
     if part.override and "range" in keys:
         return f"; {shlex.quote(part.override)} holds what is in the files", part.override
     if "range" in keys and "background" not in keys:  # of arrays

@@ -42,7 +42,7 @@ from ganflow.runs.loop import Follower, Loop, Result
 from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
-from ganflow.runs.trying import check_best, check_shares, could_take_classes
+from ganflow.runs.trying import check_best, check_shares, classes_possible
 
 ERROR = "error.txt"
 
@@ -213,7 +213,7 @@ class Run(Parts):
                 if position.changed:
                     write_recipe(folder, recipe)
                 if not options.trial:
-                    free = could_take_classes(self.game, self.composition, recipe)
+                    free = classes_possible(self.game, self.composition, recipe)
                     progress.note(f"data {data_line(self.data, self._read_fields, free=free)}")
                 progress.note(_networks(recipe, self.game))
                 for detail in self.choice.notes:

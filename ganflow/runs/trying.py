@@ -50,7 +50,7 @@ def tried(recipes: Sequence[Recipe], root: Path) -> Iterator[Game]:
         yield game
 
 
-def could_take_classes(game: Game, composition: Composition, recipe: Recipe) -> bool:
+def classes_possible(game: Game, composition: Composition, recipe: Recipe) -> bool:
     """Return whether the recipe leaves it open if its networks get classes, and they could."""
     if recipe.condition is not None or game.condition or len(game.domains) > 1:
         return False
