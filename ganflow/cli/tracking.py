@@ -8,12 +8,13 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import add_runs_argument
 from ganflow.errors import GanflowError
-from ganflow.printing import say
+from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,6 +32,7 @@ def sync_arguments(parser: argparse.ArgumentParser) -> None:
     which = "log this checkpoint's generator as a model, also of a run that was interrupted: last, best, or a file (default: " \
             "the last one's of a run that has finished)"  # fmt: skip
     parser.add_argument("--checkpoint", metavar="WHICH", help=which)
+    parser.add_argument("--json", action="store_true", help="for programs: what was sent of each run, and what was not")
     add_runs_argument(parser)
     parser.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)  # started by the training process
 
@@ -48,7 +50,7 @@ def sync_command(args: argparse.Namespace) -> int:
     from ganflow.tracking.sync import sync
 
     over = _when_training_ends() if args.attached else None
-    failed = False
+    failed, found = False, list[dict[str, Any]]()
     for folder in folders:
         try:
             result = sync(folder, args.follow, uri=args.uri, over=over, checkpoint=args.checkpoint)
@@ -56,7 +58,12 @@ def sync_command(args: argparse.Namespace) -> int:
             if len(folders) == 1:
                 raise
             failed = True
-            say(f"not sent: {error}")
+            found.append({"name": folder.name, "id": folder.id, "error": str(error)})
+            say(f"not sent: {error}", err=args.json)
+            continue
+        if args.json:
+            failed = failed or bool(result.error)
+            found.append({"name": folder.name, "id": folder.id, **asdict(result)})
             continue
         sent = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((result.points, "point"), (result.images, "picture")) if n]
         sent += ["the generator as a model"] if result.model else []
@@ -66,6 +73,8 @@ def sync_command(args: argparse.Namespace) -> int:
         if result.error:
             failed = True
             say(f"{outbox.title(folder)}: not everything sent to {result.uri}: {result.error}")
+    if args.json:
+        say_json(found)
     return 1 if failed else 0
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganflow import machine
-from ganflow.engine.compat import DispatchMode, tree_leaves
+from ganflow.engine.compat import TO_COPY, DispatchMode, tree_leaves
 from ganflow.errors import GanflowError
 from ganflow.machine import size
 
@@ -131,6 +131,6 @@ _COPIES = frozenset(
         torch.ops.aten.zeros_like.default,
         torch.ops.aten.ones_like.default,
         torch.ops.aten.empty_like.default,
-        torch.ops.aten._to_copy.default,
+        TO_COPY,
     }
 )

@@ -34,6 +34,18 @@ ConvTranspose = nn.modules.conv._ConvTransposeNd
 c10d: Any = torch.distributed  # whose types are incomplete
 
 
+TO_COPY: Any = torch.ops.aten._to_copy.default
+"""What `Tensor.to` is to a mode, where it copies."""
+
+
+def surely(condition: Any) -> bool:
+    """Return whether a condition on sizes that are traced holds for all of them, without narrowing them as `if` does. There is no
+    public way to ask torch.export."""
+    from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+    return statically_known_true(condition)
+
+
 def trace(function: Callable[..., Any], inputs: Sequence[Any], rules: Any = None) -> fx.GraphModule:
     """The operations of function(*inputs), which are done on the way.
 

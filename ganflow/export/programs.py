@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.nn.functional import instance_norm, pad
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 from ganflow.contract.signature import Signature
-from ganflow.engine.compat import BatchNorm
+from ganflow.engine.compat import BatchNorm, surely, tree_leaves
 from ganflow.engine.game import Game, fork_rng
 from ganflow.errors import GanflowError, first_line, innermost
 from ganflow.export.tried import NUMBER, Called, signatures_called
@@ -238,7 +236,7 @@ def _used(behind: nn.Module, examples: Mapping[str, Tensor]) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep torch from writing on stderr what an error's sentence has."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.fx", "torch._export", "torch.onnx", "torch._dynamo")]
+    loggers = [logging.getLogger(f"torch.{name}") for name in ("export", "fx", "_export", "onnx", "_dynamo")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
@@ -260,7 +258,7 @@ def _watched(module: nn.Module) -> Iterator[list[nn.Module]]:
 
     def narrowed() -> bool:
         n = batch[0]
-        return isinstance(n, int) or statically_known_true(n < 2**40) or statically_known_true(n >= TRACED + 1)
+        return isinstance(n, int) or surely(n < 2**40) or surely(n >= TRACED + 1)
 
     def before(within: nn.Module, args: Any) -> None:
         if within is module:

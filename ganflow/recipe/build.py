@@ -122,7 +122,7 @@ class RecipeBuilder:
         for number, (found, line) in enumerate(chosen):
             cls, what = type(found.settings), f"{found.component.role} '{found.component.name}'"
             needed = tuple(getattr(cls, "requires", ()))
-            if found.component.role == "modifier" and {hook.name for hook in hooks_of(cls)} <= {"critic", "critic_stepped"}:
+            if found.component.role == "modifier" and set() < {h.name for h in hooks_of(cls)} <= {"critic", "critic_stepped"}:
                 needed = (*needed, "critic")
             for section in dict.fromkeys(needed):
                 if section not in sections:

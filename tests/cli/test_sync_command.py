@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -44,6 +45,20 @@ def make(root, name, id, **about):
     folder = folders.make(RunFolder(root / "runs" / name / id))
     folder.update(status="finished", **about)
     return folder
+
+
+def test_for_programs(command, results, tmp_path):
+    answers, _ = results
+    make(tmp_path, "ring", "1")
+    make(tmp_path, "ring", "2")
+    answers["1"] = SyncResult(points=2, images=1, error="refused", uri="http://x")
+    answers["2"] = GanflowError("damaged")
+    code, out, err = command("sync", "--all", "--json")
+    assert (code, err) == (1, "not sent: damaged\n")
+    assert json.loads(out) == [
+        {"name": "ring", "id": "1", "points": 2, "images": 1, "model": False, "error": "refused", "uri": "http://x"},
+        {"name": "ring", "id": "2", "error": "damaged"},
+    ]
 
 
 def test_the_exit_code_says_whether_everything_was_sent(command, results, tmp_path):

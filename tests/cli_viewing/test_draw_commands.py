@@ -1,13 +1,12 @@
 """ganflow sample, interpolate and animate."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from ganflow.engine.feed import keyed_generator
+from ganflow.runs.folders import RunFolder
 
 
 def tile(path, row, column, side=64):
@@ -266,8 +265,9 @@ def test_why_the_data_of_a_run_cannot_be_had_is_said(tmp_path, caplog):
     """A moved folder and a damaged recipe are told apart."""
     from ganflow.api.drawing import data_of_run
 
-    (tmp_path / "recipe.yaml").write_text("name: [")
-    folder = SimpleNamespace(name="digits", id="1234", recipe=tmp_path / "recipe.yaml")
+    folder = RunFolder(tmp_path / "digits" / "1234")
+    folder.path.mkdir(parents=True)
+    folder.recipe.write_text("name: [")
     assert data_of_run(folder) is None
     (record,) = caplog.records
     assert record.getMessage().startswith("the data of run digits 1234 cannot be had: ")

@@ -135,3 +135,28 @@ def test_kernels_of_plugins():
         kernel(p, [torch.tensor([1.0, -1.0])], mean, square, [], [torch.tensor(1.0)], lr=0.1, beta1=0.5, beta2=0.5, eps=0.0,
                weight_decay=0.0, amsgrad=False, maximize=False, grad_scale=None, found_inf=None)  # fmt: skip
         torch.testing.assert_close(p[0], torch.tensor([0.9, 1.1]))
+
+
+def test_copies_have_one_name():
+    class Names(compat.DispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    seen = []
+    with Names():
+        torch.ones(2).to(torch.float64)
+    assert compat.TO_COPY in seen
+
+
+def test_what_surely_holds_of_a_traced_size():
+    found = []
+
+    class Asks(nn.Module):
+        def forward(self, x):
+            found.extend([compat.surely(x.shape[0] >= 2), compat.surely(x.shape[0] >= 3)])
+            return 2 * x
+
+    torch.export.export(Asks(), (torch.ones(4, 1),), dynamic_shapes={"x": {0: torch.export.Dim("n", min=2, max=99)}})
+    assert found[:2] == [True, False]
+    assert compat.surely(True)

@@ -17,7 +17,8 @@ TRAIN = {
     "best": None, "best_mode": None,
     "start_from": None, "on_alarm": "auto", "schedule_rounds": 0,
 }  # fmt: skip
-TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "images": True, "log_model": True, "wait": 60.0}
+TRACK = {"mlflow": True, "uri": None, "experiment": None, "run_name": None, "images": True, "log_model": True, "wait": 60.0,
+         "register": None, "system_metrics": False}  # fmt: skip
 TUNE = {
     "metric": None, "mode": None, "trials": 16, "rounds": 0, "space": {}, "points": [], "search": "random", "seed": 0,
     "grid_samples": 1, "population_size": 0, "seeds": 1, "quantile": None, "scheduler": "none", "grace": 0.1, "reduction": 3, "interval": 0.1,
@@ -71,7 +72,8 @@ def test_a_newer_version_is_refused(read, good):
 
 def test_a_password_that_was_kept_is_left_out(tmp_path):
     kept = tmp_path / "recipe.yaml"
-    kept.write_text("data: digits\ngenerator: dcgan\nloss: hinge\noptimizer: adam\ntrack: {uri: 'http://user:secret@server:5000'}\n")
+    parts = "data: digits\nprior: normal\ngenerator: dcgan\ncritic: dcgan\nloss: hinge\noptimizer: adam\n"
+    kept.write_text(f"{parts}track: {{uri: 'http://user:secret@server:5000'}}\n")
     assert "secret" not in kept_recipe(kept).to_yaml()
 
 

@@ -110,7 +110,7 @@ def test_a_quota_that_is_used_up(work, ganflow, monkeypatch):
 
     monkeypatch.setattr("ganflow.files._sync", sync)
     code, out, err = ganflow("run", "--resume", "latest", "train.rounds=8", "-q")
-    assert (code, out, err) == (2, "", f"ganflow: run {run.id}: cannot write {run.recipe}: Disk quota exceeded\n")
+    assert (code, out, err) == (2, "", f"ganflow: run {run.id}: cannot write {run.path / 'run.json'}: Disk quota exceeded\n")
     monkeypatch.undo()
     monkeypatch.chdir(work)
     assert {k: v for k, v in files(run.path).items() if k.name != "error.txt"} == before

@@ -47,7 +47,8 @@ class Disk:
         names = set()
         for calls in self.calls.values():
             for i, (call, inode, *path) in enumerate(calls):
-                if call == "replace" and path[0].suffix not in (".png", ".damaged"):  # which can be drawn again, or are not read
+                # pictures and reports can be made again, and what is damaged is not read
+                if call == "replace" and path[0].suffix not in (".png", ".html", ".damaged"):
                     synced = [n for c, n, *_ in calls[:i] if c == "fsync"]
                     after = [n for c, n, *_ in calls[i:] if c == "fsync"]
                     assert synced[-1:] == [inode], f"{path[0]} is replaced by what is not on the disk"

@@ -1,5 +1,6 @@
 """What a run computes with: threads and precision, chosen when it begins, noted, and kept when it goes on."""
 
+import logging
 import shutil
 
 import pytest
@@ -212,8 +213,9 @@ def test_half_precision_on_a_cpu_is_measured(four_cores, monkeypatch, asked, hal
 CHOSEN = ("tiny.yaml", ["train.threads=0", "train.precision=auto", "train.keep=9"])
 
 
-def test_a_run_that_goes_on_computes_as_it_began(four_cores, work, monkeypatch, capsys):
+def test_a_run_that_goes_on_computes_as_it_began(four_cores, work, monkeypatch, capsys, caplog):
     """Whatever would be chosen now."""
+    caplog.set_level(logging.DEBUG, logger="ganflow")  # as by -v: it says what is chosen
 
     def chosen(threads, precision):
         monkeypatch.setattr(speed, "_threads", lambda *_: (threads, [f"{threads} threads"]))

@@ -248,7 +248,7 @@ class Sender:
     def __init__(self, folder, calls):
         self.folder, self.calls = folder, calls
 
-    def start(self):
+    def start(self, say):
         self.calls.append(("start", self.folder.read().status))
         return "a note"
 
