@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.engine.permutation import shuffled
-    from ganflow.errors import GanflowError, SettingsError, Unreadable
+    from ganflow.errors import GanflowError, NothingLeft, SettingsError, Unreadable
     from ganflow.files import IMAGE_ENDINGS, open_regular, user_path
     from ganflow.machine import in_threads
     from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
@@ -64,9 +64,9 @@ if TYPE_CHECKING:
 __all__ = [
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
     "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
-    "Loss", "Metric", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss",
-    "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData", "Terms",
-    "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
+    "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder",
+    "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData",
+    "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
     "__version__", "add_axes",
     "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run",
     "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text",
@@ -96,7 +96,7 @@ _ROOMS = {
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
     "engine.permutation": "shuffled",
-    "errors": "GanflowError SettingsError Unreadable",
+    "errors": "GanflowError NothingLeft SettingsError Unreadable",
     "files": "IMAGE_ENDINGS open_regular user_path",
     "machine": "in_threads",
     "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",

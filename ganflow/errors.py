@@ -38,6 +38,14 @@ class Unreadable(GanflowError):
         super().__init__(text)
 
 
+class NothingLeft(GanflowError):
+    """Data of which nothing is left for training; `override` holds fewer of them out."""
+
+    def __init__(self, text: str, override: str) -> None:
+        self.override = override
+        super().__init__(f"{text}; keep fewer: {override}")
+
+
 class PluginError(GanflowError):
     """Broken or failing plugin, or one that clashes with another; the text names plugin, distribution and version."""
 

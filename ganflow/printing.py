@@ -157,4 +157,4 @@ def _forget(stream: TextIO) -> None:
 
 def plural(count: float, word: str) -> str:
     """ "1 trial", "2 trials", "0.5 GPUs"."""
-    return f"{count:g} {word}{'' if count == 1 else 's'}"
+    return f"{count if isinstance(count, int) else f'{count:g}'} {word}{'' if count == 1 else 's'}"

@@ -7,27 +7,31 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.drawing import check_output_path, whole_number, write_output
 from ganflow.cli.listing import columns, row
 from ganflow.cli.own_data import found_data
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, NothingLeft
 from ganflow.printing import plural, say, say_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from ganflow.contract.data import Data
     from ganflow.contract.preview import Original
-    from ganflow.evaluation.survey import Seen
+    from ganflow.evaluation.survey import Doubt, Seen
     from ganflow.recipe import Recipe
 
 SHOWN = 64
 ROW, CLASSES, SENTENCES = 8, 16, 24  # images in a row of several, rows of classes, images with sentences
 NAMED = 20  # classes in the table
+FIRST = 5  # names of pictures of one colour, and of duplicates
+HELD_OUT = "(held out)"
 SIZES = 8
 """Sizes of files in JSON; the table has them all where there are four at most."""
 
@@ -45,53 +49,163 @@ def data_arguments(parser: argparse.ArgumentParser) -> None:
 def data_command(args: argparse.Namespace) -> int:
     from ganflow.evaluation.survey import doubts, survey
 
-    recipe, trained = _recipe(args.source, args.overrides)
-    output = check_output_path(args.output or Path(f"{recipe.name}-data.png"), (".png",))
-    data: Data = recipe.composition().build("data")
+    asked = _recipe(args.source, args.overrides)
+    if args.output:
+        check_output_path(args.output, (".png",))
+    data, helps = _built(asked.recipe, args.overrides)
+    output = _output(args.output, data, asked)
     seen = survey(data, args.examine, iterate=True)
     if not seen:
         raise GanflowError("data: none of the examples can be read")
-    doubtful = doubts(data, seen, vars(recipe.data.settings).keys())
-    fields = [_about(name, part) for name, part in seen.items()]
+    kept, kept_names = _kept(data, seen, args.examine)
+    settings = vars(asked.recipe.data.settings)
+    doubtful = doubts(data, seen, settings)
+    fields = [_about(name, part, data.source, kept.get(name), kept_names) for name, part in seen.items()]
+    doubtful += _in_both(fields)
+    known = _most(seen) if data.size is None and _most(seen) < args.examine else data.size
     about = {
-        "name": data.name, "source": data.source, "size": data.size, "held_out": _held_out(data), "fields": fields,
+        "name": data.name, "source": data.source, "size": known, "held_out": _held_out(data), "fields": fields,
         "left_out": sorted(data.skipped), "doubts": [{"text": d.text, "certain": d.certain} for d in doubtful],
     }  # fmt: skip
     if args.json:
         say_json(about)
     else:
-        say(f"{data.name} ({data.source})" if data.source else data.name)
-        say(row("to train on", "unknown" if data.size is None else data.size), row("held out", about["held_out"]))
-        say(row("looked at", _most(seen)))
-        for field in fields:
-            if field["files"]:
-                of = "" if _alone(fields) else f"{field['field']}: "
-                say(row("files", f"{of}{_files_line(field['files'])}"))
-        for file in sorted(data.skipped):
-            say(row("left out", file))
-        say("", *columns([_cells(field) for field in fields]))
-        for doubt in doubtful:
-            say("", doubt.text)
+        _print_table(data, about, doubtful)
     if args.output or not args.json:
-        _draw(data, seen, output, recipe.name)
-    if trained and data.main.is_image and not args.json and not any(doubt.certain for doubt in doubtful):
-        say(f"to train on them: {trained}")
+        _draw(data, seen, output, asked.label)
+    if asked.trained and data.main.is_image and not args.json:
+        if data.skipped and "on_error" in settings:
+            helps.append("data.on_error=skip")
+        say(_next(asked, [*helps, *(d.override for d in doubtful if d.override)], any(d.certain for d in doubtful)))
     return 0
 
 
-def _recipe(source: str, overrides: list[str]) -> tuple[Recipe, str]:
-    """The recipe of that name, or one of a folder's or a file's examples alone; and the command that trains on those."""
+@dataclass(frozen=True)
+class Asked:
+    """A recipe whose data are to be shown.
+
+    Attributes:
+        recipe: whose data they are.
+        label: its name, or that of the folder or file.
+        source: as it was typed.
+        trained: the command that trains on a folder's or a file's examples, without what is changed; empty for a recipe's.
+        overrides: as they were typed.
+    """
+
+    recipe: Recipe
+    label: str
+    source: str
+    trained: str
+    overrides: Sequence[str]
+
+
+def _recipe(source: str, overrides: Sequence[str]) -> Asked:
+    """The recipe of that name, or one of a folder's or a file's examples alone."""
     from ganflow.recipe import read_recipe
     from ganflow.recipe.yaml import to_flow
 
-    section, recipe = found_data(source)
+    section, recipe = found_data(source, overrides)
     if section is None:
-        return read_recipe(source, overrides), ""
-    name = re.sub("[^A-Za-z0-9._-]+", "_", Path(source).expanduser().resolve().stem).lstrip("._-")[:100] or "data"
+        found = read_recipe(source, overrides)
+        return Asked(found, found.name, source, "", overrides)
+    label = Path(source).expanduser().resolve().name
+    name = re.sub("[^A-Za-z0-9._-]+", "_", label).lstrip("._-")[:100] or "data"
     kept = {key: value for key, value in section.items() if key != "encoder"}  # which is for the picture alone
-    path = f"data.path={section['path']}" if section["use"] in _READY else f"data={to_flow(kept)}"
-    trained = f"ganflow run {recipe} {shlex.join([path, *overrides])}"
-    return read_recipe("wgan", [f"name={json.dumps(name)}", f"data={json.dumps(section)}", *overrides]), trained
+    within, inside = "", Path(source).expanduser().resolve()
+    if inside.is_dir() and Path.cwd().is_relative_to(inside):  # where runs would be kept among the data
+        within, kept["path"] = f"cd {shlex.quote(str(inside.parent))} && ", label
+    path = f"data.path={kept['path']}" if section["use"] in _READY else f"data={to_flow(kept)}"
+    read = read_recipe("wgan", [f"name={json.dumps(name)}", f"data={json.dumps(section)}", *overrides])
+    return Asked(read, label or "data", source, f"{within}ganflow run {recipe} {shlex.quote(path)}", overrides)
+
+
+def _built(recipe: Recipe, overrides: Sequence[str]) -> tuple[Data, list[str]]:
+    """The data, with fewer held out where nothing would be left for training; and the override for that."""
+    try:
+        return recipe.composition().build("data"), []
+    except NothingLeft as error:
+        if any(_key(each) == "data.held_out" for each in overrides):
+            raise
+        say(f"ganflow: {error}", err=True)
+        fewer = recipe.data.settings
+        fewer.held_out = int(error.override.partition("=")[2])
+        return recipe.composition().build("data"), [error.override]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _output(wanted: Path | None, data: Data, asked: Asked) -> Path:
+    """The picture's file: in the working folder, or in the parent of the folder of data that this is in, for a picture among data
+    would be one of them."""
+    folder = Path(data.source) if data.source else None
+    among = folder.resolve() if folder and folder.is_dir() else None
+    if wanted is not None:
+        if among and wanted.resolve().is_relative_to(among):
+            raise GanflowError(f"{wanted} would lie among the data, and be one of them: let -o name a file elsewhere")
+        return wanted
+    name = asked.label.encode()[:200].decode(errors="ignore").lstrip(".") or "data"
+    where = among.parent if among and Path.cwd().is_relative_to(among) else Path()
+    return check_output_path(where / f"{name}-data.png", (".png",))
+
+
+def _next(asked: Asked, helps: Sequence[str], certain: bool) -> str:
+    """The last line: the command that trains, or, where a run would be refused, one that shows the data with a change."""
+    ways = {_key(override): override for override in reversed(helps)}
+    typed = [override for override in asked.overrides if _key(override) not in ways]
+    changes = [*typed, *reversed(ways.values())]
+    if not certain:
+        return f"to train on them: {asked.trained} {shlex.join(changes)}".rstrip()
+    refused = "ganflow run refuses them as they are"
+    source = ["--", asked.source] if asked.source.startswith("-") else [asked.source]
+    return f"{refused}; to look again: {shlex.join(['ganflow', 'data', *source, *changes])}" if ways else refused
+
+
+def _kept(data: Data, seen: Mapping[str, Seen], most: int) -> tuple[dict[str, Tensor], list[str]]:
+    """So many held-out examples of the image fields, and the names of their files, or their numbers."""
+    fields = [name for name, part in seen.items() if part.field.is_image and name in data.held_out]
+    kept = {name: data.held_out[name][:most].cpu() for name in fields}
+    count = max(map(len, kept.values()), default=0)
+    names = [name for name in data.held_out_names if name not in data.skipped][:most]
+    return kept, names if len(names) == count else [f"#{i + 1}" for i in range(count)]
+
+
+def _in_both(fields: Sequence[dict[str, Any]]) -> list[Doubt]:
+    """Doubt about examples that are both trained on and held out."""
+    from ganflow.evaluation.survey import Doubt
+
+    both = sum(any(name.endswith(HELD_OUT) for name in names) for field in fields for names in field["duplicates"] or ())
+    if not both:
+        return []
+    text = f"{plural(both, 'image')} to train on {'is' if both == 1 else 'are'} held out, too, as a copy"
+    return [Doubt(f"data: {text}: scores on held-out images are too good by them; take the copies away")]
+
+
+def _print_table(data: Data, about: Mapping[str, Any], doubtful: Sequence[Doubt]) -> None:
+    fields, size = about["fields"], about["size"]
+    looked = max(field["looked_at"] for field in fields)
+    say(data.name if not data.source or data.name.endswith(f"({data.source})") else f"{data.name} ({data.source})")
+    say(row("to train on", f"{looked} or more" if size is None else size), row("held out", about["held_out"]))
+    say(row("looked at", looked))
+    for field in fields:
+        of = "" if _alone(fields) else f"{field['field']}: "
+        if field["files"]:
+            say(row("files", f"{of}{_files_line(field['files'])}"))
+        if field["flat"]:
+            say(row("one colour", f"{of}{_first(field['flat'])}"))
+        if field["duplicates"]:
+            say(row("duplicates", f"{of}{_first([' = '.join(names) for names in field['duplicates']])}"))
+    for file in sorted(data.skipped):
+        say(row("left out", file))
+    say("", *columns([_cells(field) for field in fields]))
+    for doubt in doubtful:
+        say("", doubt.text)
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
+    return f"{', '.join(names[:FIRST])}{more}"
 
 
 _READY = ("image_folder", "paired_folder", "unpaired_folder")
@@ -110,21 +224,32 @@ def _alone(fields: Sequence[dict[str, Any]]) -> bool:
     return sum(bool(field["files"]) for field in fields) < 2
 
 
-def _about(name: str, part: Seen) -> dict[str, Any]:
-    """Facts as JSON has them: numbers as numbers, None for what a field of this kind does not have."""
+def _about(name: str, part: Seen, source: str, kept: Tensor | None, kept_names: Sequence[str]) -> dict[str, Any]:
+    """Facts as JSON has them: numbers as numbers, None for what a field of this kind does not have.
+
+    Args:
+        source: the folder that names are below.
+        kept, kept_names: held-out examples and their names.
+    """
     field = part.field
-    about: dict[str, Any] = {"field": name, "kind": field.kind, "shape": list(field.shape)}
-    about |= dict.fromkeys(("low", "high", "levels", "flat", "repeated", "clipped"))
+    about: dict[str, Any] = {"field": name, "kind": field.kind, "shape": list(field.shape), "looked_at": len(part.examples)}
+    about |= dict.fromkeys(("low", "high", "levels", "flat", "repeated", "duplicates", "clipped"))
     about |= {"classes": {}, "files": {}}
     if field.kind == "class":
         counts = part.examples.bincount(minlength=len(field.classes)).tolist()
         return about | {"classes": dict(zip(field.classes, counts, strict=True))}
     about |= {"low": part.low, "high": part.high, "repeated": part.repeated}
     if field.is_image:
-        about |= {"levels": part.levels, "flat": part.flat}
+        duplicates = part.duplicates(kept, kept_names if kept is not None else ())
+        about |= {"levels": part.levels, "flat": _below(source, part.flat)}
+        about |= {"duplicates": [_below(source, names) for names in duplicates]}
     if part.originals:
         about |= {"files": _files(part.originals), "clipped": part.clipped}
     return about
+
+
+def _below(source: str, names: Sequence[str]) -> list[str]:
+    return [name.removeprefix(f"{source.rstrip('/')}/") if source else name for name in names]
 
 
 def _files(originals: Sequence[Original]) -> dict[str, Any]:
@@ -169,7 +294,8 @@ def _counted(named: Sequence[tuple[str, int]]) -> str:
 def _cells(field: dict[str, Any]) -> dict[str, str]:
     """A line of the table."""
     classes = [f"{name} {count}" for name, count in field["classes"].items()]
-    cells = {name: "" if (value := field[name]) is None else str(value) for name in ("levels", "flat", "repeated")}
+    counts = {**field, "flat": None if field["flat"] is None else len(field["flat"])}
+    cells = {name: "" if (value := counts[name]) is None else str(value) for name in ("levels", "flat", "repeated")}
     return {
         "field": field["field"], "kind": field["kind"], "shape": "×".join(map(str, field["shape"])),
         "range": "" if field["low"] is None else f"{field['low']:.3g} … {field['high']:.3g}", **cells,

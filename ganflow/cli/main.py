@@ -209,7 +209,8 @@ def _run(arguments: list[str]) -> int:
     )
     command.arguments(parser)
     subcommands = any(isinstance(a, argparse._SubParsersAction) for a in parser._actions)  # argparse cannot intermix these
-    parsed = parser.parse_args(rest) if subcommands else parser.parse_intermixed_args(rest)
+    plain = subcommands or "--" in rest  # intermixed, what follows "--" would be options
+    parsed = parser.parse_args(rest) if plain else parser.parse_intermixed_args(rest)
     try:
         return command.main(parsed)
     except NewestDamaged as error:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
+from ganflow.printing import say
 
 ARRAYS, SHARDS = (".npy", ".npz", ".safetensors"), (".tar", ".parquet")
+RECIPES = (".yaml", ".yml", ".json")
 TWO = (("trainA", "trainB"), ("A", "B"))
 """Folders of two domains, as pix2pix and CycleGAN have them."""
 TABLES, NAMED_TABLES = (".csv", ".tsv", ".jsonl"), (".csv", ".tsv", ".jsonl", ".txt", ".json")
@@ -20,12 +22,15 @@ _SENTENCES = re.compile(r"""(^|[,|\t{])\s*["']?(captions?|text|sentence|comment)
 """The first line of a table of captions: the names of its columns, or an object with a key of that name."""
 
 
-def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
+def found_data(source: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any] | None, str]:
     """A recipe's section for the data at a path, and a recipe that trains on such; None where it is no path of data, and so a
-    recipe's.
+    recipe's. Where there are a folder and a recipe of that name, a line says which is meant.
+
+    Args:
+        overrides: where they say where the data are, a recipe is meant.
 
     Raises:
-        GanflowError: there is nothing of that name, or it is a single picture.
+        GanflowError: there is nothing of that name, or it is a single picture, or no recipe.
     """
     from ganflow.files import IMAGE_ENDINGS
     from ganflow.recipe.source import find_shipped, near_matches
@@ -35,6 +40,11 @@ def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
         folder, there = path.is_dir(), os.path.lexists(path)
     except (OSError, ValueError):  # of a name that no file can have
         return None, ""
+    if folder and find_shipped(source) is not None:
+        if any(override.startswith(("data=", "data.path=", "data.use=")) for override in overrides):
+            say(f"ganflow: {source} is the recipe; the folder of that name: ganflow data ./{source}", err=True)
+            return None, ""
+        say(f"ganflow: {source} is the folder; the recipe of that name: ganflow data {source}.yaml", err=True)
     if folder:
         return _of_folder(path)
     ending = path.suffix.lower()
@@ -45,6 +55,9 @@ def found_data(source: str) -> tuple[dict[str, Any] | None, str]:
     if ending in IMAGE_ENDINGS and there:
         where = shlex.quote(str(path.parent))
         raise GanflowError(f"{source} is a picture; name the folder that it lies in: ganflow data {where}")
+    if there and path.is_file() and ending not in (*RECIPES, ""):
+        raise GanflowError(f"{source} is neither a recipe ({', '.join(RECIPES)}) nor pictures: a folder of images or shards, or "
+                           f"a file of arrays ({', '.join(ARRAYS + SHARDS)})")  # fmt: skip
     if not there and find_shipped(source) is None:
         raise GanflowError(f"there is no recipe, no folder and no file called {source!r}{near_matches(source)} "
                            "(`ganflow recipes` lists the recipes that come with ganflow)")  # fmt: skip

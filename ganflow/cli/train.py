@@ -143,7 +143,7 @@ def _ended(run: TrainedRun, show: bool | None, quiet: bool) -> int:
         from ganflow.pictures.terminal import show_picture
 
         show_picture(picture, always=bool(show))
-    say(f"{shown}: {outcome.round} rounds" + (f"; look at {shown_path(picture)}" if picture else ""))
+    say(f"{shown}: {plural(outcome.round, 'round')}" + (f"; look at {shown_path(picture)}" if picture else ""))
     return 0
 
 
@@ -322,7 +322,7 @@ def _dry_run(plan: Plan, known: Sequence[TrialRecord], used: str) -> int:
     for trial in known:
         searcher.tell(trial)
     total, seeds = searcher.total, plan.repeats.seeds
-    each = f"{rounds_of(plan)} rounds" + (f" with {len(seeds)} seeds each" if seeds else "")
+    each = plural(rounds_of(plan), "round") + (f" with {len(seeds)} seeds each" if seeds else "")
     wanted = ", ".join(f"{metric} {mode}imal" for metric, mode in plan.objectives.items())
     say(*filter(None, [used]), f"{plan.recipe.name}: {total} trials of {each}, {wanted}")
     for number in range(min(total, 10)):

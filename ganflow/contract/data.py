@@ -111,6 +111,7 @@ class Data(ABC):
         aligned: whether the i-th held-out examples of all fields belong together, so that they can be compared.
         source: where the examples come from, for the record: a path, or "scikit-learn".
         skipped: files that were left out because they cannot be read, as far as they are known by now.
+        held_out_names: the files of the held-out examples, below `source`, those that cannot be read included; may be empty.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Data(ABC):
     aligned: bool = True
     source: str = ""
     skipped: Sequence[str] = ()
+    held_out_names: Sequence[str] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -22,6 +22,9 @@ class Original:
         mode: Pillow's name for its kind of pixels: "RGB", "I;16".
         numbers: the lowest and the highest, where they are known: a range is for them, or they have more than 8 bits.
         outside: the share of numbers beyond a recipe's black and white, which become black or white; None without such.
+        name: the path of its file, and the frame of several in it; or another name of its sample.
+        transparent: it has transparent pixels, or could have, that lie over a background.
+        measure: where `numbers` is None, a function that reads them; None where it cannot be.
     """
 
     size: tuple[int, int]
@@ -29,6 +32,9 @@ class Original:
     mode: str
     numbers: tuple[float, float] | None = None
     outside: float | None = None
+    name: str = ""
+    transparent: bool = False
+    measure: Callable[[], tuple[float, float] | None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,12 @@ def likely_range(low: float, high: float) -> tuple[float, float]:
     return 0.0 if 0 <= low < (high - low) / 20 else math.floor(low / step) * step, math.ceil(high / step) * step
 
 
+def range_override(low: float, high: float) -> str:
+    """Override that makes all numbers between these count."""
+    black, white = likely_range(low, high)
+    return f"data.range=[{black:.10g}, {white:.10g}]"
+
+
 def range_advice(low: float, high: float) -> str:
     """Override that makes all numbers between these count, in quotes for a shell."""
-    black, white = likely_range(low, high)
-    return f"'data.range=[{black:.10g}, {white:.10g}]'"
+    return f"'{range_override(low, high)}'"

@@ -27,8 +27,10 @@ from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
 from ganflow.errors import GanflowError, Unreadable
+from ganflow.evaluation.data_line import data_line
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
+from ganflow.printing import plural
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, watched
@@ -40,7 +42,7 @@ from ganflow.runs.loop import Follower, Loop, Result
 from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
-from ganflow.runs.trying import check_best, check_shares
+from ganflow.runs.trying import check_best, check_shares, classes_possible
 
 ERROR = "error.txt"
 
@@ -91,10 +93,15 @@ class Parts:
             DTYPES[train.precision],
             channels_last=train.channels_last,
             share=group.share(train.batch_size, train.accumulate) if group else None,
-            fields=frozenset[str]().union(*self.game.needs.values()),
+            fields=self._read_fields,
         )
         self.round = build_round(recipe, self.composition, self.game, self.choice.precision)
         self.trainer = Trainer(self.game, self.feed, self.round, train.batch_size, train.seed, group)
+
+    @property
+    def _read_fields(self) -> frozenset[str]:
+        """Fields of the data that a step reads."""
+        return frozenset[str]().union(*self.game.needs.values())
 
 
 @dataclass(frozen=True)
@@ -205,6 +212,9 @@ class Run(Parts):
                     folder.update(amended=list(position.amended))
                 if position.changed:
                     write_recipe(folder, recipe)
+                if not options.trial:
+                    free = classes_possible(self.game, self.composition, recipe)
+                    progress.note(f"data {data_line(self.data, self._read_fields, free=free)}")
                 progress.note(_networks(recipe, self.game))
                 for detail in self.choice.notes:
                     progress.detail(detail)
@@ -355,7 +365,7 @@ class Run(Parts):
             again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
             failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
         elif isinstance(error, (Exception, SystemExit)):
-            failure = plugins_fault(error, f"after {self.trainer.round} rounds", f"the traceback is in {log}") or error
+            failure = plugins_fault(error, f"after {plural(self.trainer.round, 'round')}", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
             folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
             if isinstance(error, Diverged):

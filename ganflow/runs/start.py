@@ -109,7 +109,7 @@ def start(
 
 def check_data(run: Run) -> None:
     """Examine some of the data before a run begins, and print what is doubtful; raises as `examined`."""
-    for text in examined(run.data, vars(run.recipe.data.settings).keys()):
+    for text in examined(run.data, vars(run.recipe.data.settings)):
         print_lines(f"ganflow: {text}", err=True)
 
 

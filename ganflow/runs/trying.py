@@ -16,6 +16,7 @@ from ganflow.engine.memory import check_memory
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.evaluation.scores import rule
 from ganflow.files import user_path
+from ganflow.plugins.composition import Composition
 from ganflow.plugins.loading import plugins_fault
 from ganflow.recipe import Recipe
 from ganflow.runs import folders
@@ -47,6 +48,17 @@ def tried(recipes: Sequence[Recipe], root: Path) -> Iterator[Game]:
             raise plugins_fault(error, "when the run was built", "--debug shows the traceback") or error from error
         before = {f"game.{name}": t for name, t in game.state_dict().items()}
         yield game
+
+
+def classes_possible(game: Game, composition: Composition, recipe: Recipe) -> bool:
+    """Return whether the recipe leaves it open if its networks get classes, and they could."""
+    if recipe.condition is not None or game.condition or len(game.domains) > 1:
+        return False
+    try:
+        composition.check_condition(("label",))
+    except GanflowError:
+        return False
+    return True
 
 
 def check_shares(recipe: Recipe, workers: int) -> None:

@@ -21,6 +21,7 @@ from ganflow.engine.trainer import Apart, Diverged
 from ganflow.errors import GanflowError
 from ganflow.machine import cores
 from ganflow.plugins.loading import plugins_fault
+from ganflow.printing import plural
 from ganflow.recipe import Recipe
 from ganflow.runs.loop import Cadence
 from ganflow.runs.run import Parts
@@ -107,7 +108,7 @@ def serve(recipe: Recipe, group: Group, *, trial: bool = False) -> int:
 def _sentence(error: BaseException, parts: Parts | None) -> str:
     """One sentence about an error in this worker."""
     if isinstance(error, (Exception, SystemExit)):
-        when = f"after {parts.trainer.round} rounds" if parts else "when the run was built"
+        when = f"after {plural(parts.trainer.round, 'round')}" if parts else "when the run was built"
         error = plugins_fault(error, when, "the traceback is in the run's error.txt") or error
     return str(error) if isinstance(error, GanflowError) else f"{type(error).__name__}: {error}"
 

@@ -94,7 +94,7 @@ def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True
     if recipe.tune.search != "grid" and number < recipe.tune.trials:
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
     if new:
-        recipe.notes += examined(reports.data, vars(recipe.data.settings).keys())
+        recipe.notes += examined(reports.data, vars(recipe.data.settings))
     plan = Plan(recipe, recipe.tune, space, objectives, reports)
     if recipe.tune.scheduler != "none":
         _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)

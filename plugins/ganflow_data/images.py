@@ -82,6 +82,7 @@ class Images(StreamData):
             self.fields["label"] = class_field(list(self._classes), torch.tensor([self._label(file) for file, _ in self._train]))
         self.skipped = self.omissions.skipped
         self.held_out = HeldOut(self._one, kept_images, self.fields).examples()
+        self.held_out_names = [f"{file}, frame {frame}" if frame else file for file, frame in kept_images]
 
     @property
     def image_bytes(self) -> int:
@@ -110,7 +111,7 @@ class Images(StreamData):
             self.name, train, held_out, source=self.source, classes=classes, derived=derived,
             original=lambda field, row: self._original(read[row]) if field == "real" else None,
         )  # fmt: skip
-        data.skipped = self.skipped
+        data.skipped, data.held_out_names = self.skipped, self.held_out_names
         return data
 
     def _label(self, file: str) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ganflow_layers.tables import PICTURE_COLUMNS, csv_rows, listed, read_text
 
-from ganflow import GanflowError, print_lines, user_path
+from ganflow import GanflowError, open_regular, print_lines, user_path
 
 LABEL_COLUMNS = ("label", "class", "category")
 KEY = "data.labels"
@@ -34,6 +34,7 @@ def class_of_each(labels: str, folder: Path, files: Sequence[str]) -> dict[str, 
         found = {file: file.partition("/")[0] for file in files if "/" in file}
         if len(found) < len(files) or len(names := set(found.values())) < 2:
             _name_classes_below(folder, files)
+            _name_tables(folder)
             return {}
         if names <= PARTS:
             there = " and ".join(sorted(names)) if len(names) == 2 else listed(sorted(names))
@@ -56,6 +57,21 @@ def _name_classes_below(folder: Path, files: Sequence[str]) -> None:
     one = shlex.quote(f"data.path={folder / common}")
     print_lines(f"ganflow: all images in {folder} lie in {common}, so that there are no classes; {one} has {len(below)}, by its "
                 "sub-folders", err=True)  # fmt: skip
+
+
+def _name_tables(folder: Path) -> None:
+    """Print a line where a table with a column of labels lies among the images, that is not used."""
+    for table in sorted(folder.glob("*.csv")):
+        try:
+            with open_regular(table) as opened:
+                header = opened.readline(4096).decode("utf-8-sig", errors="replace")
+        except OSError:
+            continue
+        columns = {cell.strip().strip('"').lower() for cell in header.split(",")}
+        if columns & set(LABEL_COLUMNS) and columns & set(PICTURE_COLUMNS):
+            labels = shlex.quote(f"data.labels={table.name}")
+            print_lines(f"ganflow: {table} has labels, which are not used: {labels} takes them as classes", err=True)
+            return
 
 
 def from_table(table: Path, folder: Path, files: Sequence[str]) -> dict[str, str]:

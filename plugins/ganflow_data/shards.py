@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ganflow_layers.originals import original
 from ganflow_layers.streams import Sample, Source, Streamed
 from torch import Tensor
 
-from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, user_path
+from ganflow import IMAGE_ENDINGS, IMAGE_ERRORS, IMAGE_RANGE, Field, GanflowError, Original, print_lines, user_path
 from ganflow_data.tables import Tables
 from ganflow_data.tars import Extent, Tars
 
@@ -61,6 +63,7 @@ def shards(
     image = part_of(there, image, "data.image", IMAGES)
     if image is None:
         raise GanflowError(f"data.image: which part of a sample is the image? There are {', '.join(there)}")
+    usual = part_of(there, None, "data.label", LABELS)
     label = part_of(there, label, "data.label", LABELS if classes or named else ())
     names = list(classes) or (named.get(label, []) if label else [])
     if label and len(names) < 2:
@@ -83,10 +86,14 @@ def shards(
             found = original(content(sample.parts, image), transform.pixels, transform.channels)
         except IMAGE_ERRORS:
             return {}
-        return {"real": found} if found else {}
+        return {"real": replace(found, name=sample.name)} if found else {}
 
     name = f"shards ({folder.resolve().name})"
-    return Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
+    data = Streamed(name, path, source, make, fields, shuffle, seed, held_out, digest, originals)
+    if usual and not label:
+        print_lines(f"ganflow: the samples in {path} have labels ('{usual}'), which are not used: data.classes says what they "
+                    "are called, in their sequence: 'data.classes=[cat, dog]'", err=True)  # fmt: skip
+    return data
 
 
 def find_shards(path: str) -> list[Path]:
@@ -113,7 +120,8 @@ def find_shards(path: str) -> list[Path]:
         raise GanflowError(f"data.path: there are no .tar or .parquet files in {path}" if where.is_dir() or not where.exists()
                            else f"data.path: {path} is neither a .tar nor a .parquet file")  # fmt: skip
     if len(endings) > 1:
-        raise GanflowError(f"data.path: {path} has both .tar and .parquet files; name one kind: data.path='{path}/*.tar'")
+        raise GanflowError(f"data.path: {path} has both .tar and .parquet files; name one kind: "
+                           + shlex.quote(f"data.path={path}/*.tar"))
     return [file for file in found if file.suffix in endings]
 
 

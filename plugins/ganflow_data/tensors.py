@@ -232,4 +232,8 @@ def _guessed_layout(tensor: Tensor, where: str) -> str:
             return "nhwc"
     elif len(shape) in (2, 3):
         return "nd" if len(shape) == 2 else "nhw"
-    raise GanflowError(f"{where} has shape {shape}; wanted (n, C, H, W), (n, H, W, C), (n, H, W) or (n, d): see data.layout")
+    wanted = "wanted (n, C, H, W), (n, H, W, C), (n, H, W) or (n, d)"
+    if len(shape) == 4:  # the channels are most likely the fewer
+        layout, channels = ("nchw", shape[1]) if shape[1] <= shape[3] else ("nhwc", shape[3])
+        wanted += f"; if it is images of {channels} channels: data.layout={layout}"
+    raise GanflowError(f"{where} has shape {shape}; {wanted}")

@@ -108,7 +108,8 @@ def _how(files: Counter[str], wanted: set[str], used: set[str], key: str | None,
     if key and (arrays := sorted(_ARRAYS & set(files))):
         ways.append(f"'data={{use: tensor_file, path: FILE}}' reads {' or '.join(arrays)}")
     if more and key:
-        ways.append(f"data.extensions=[{', '.join([*sorted(used), *more])}] takes {', '.join(more)}, too, if Pillow reads it")
+        every = shlex.quote(f"data.extensions=[{', '.join([*sorted(used), *more])}]")
+        ways.append(f"{every} takes {', '.join(more)}, too, if Pillow reads it")
     elif more:
         ways.append("named one by one, what Pillow reads of these is taken")
     return "".join(f"; {way}" for way in ways)

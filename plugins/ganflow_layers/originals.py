@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ganflow import IMAGE_ERRORS, Original, in_threads
 from ganflow_layers.framing import Pixels, opened, upright_size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Item = TypeVar("Item")
 
@@ -24,17 +28,18 @@ def original(file: Path | bytes, pixels: Pixels, channels: int, frame: int = 0) 
     """
     try:
         with opened(file, frame) as image:
-            about = Original(upright_size(image), len(image.getbands()), image.mode)
+            named = "" if isinstance(file, bytes) else f"{file}, frame {frame}" if frame else str(file)
+            clear = channels in (1, 3) and image.has_transparency_data
+            about = Original(upright_size(image), len(image.getbands()), image.mode, name=named, transparent=clear)
             if channels > 4:
                 return about
             if image.mode == "F" or image.mode.startswith("I"):
                 values = np.asarray(image)
                 values = values[np.isfinite(values)]
             elif pixels.limits is None:
-                return about
+                return replace(about, measure=partial(_numbers, file, pixels, channels, frame))
             else:
-                values = np.asarray(replace(pixels, limits=None).eight_bits(image, channels, "an image"))
-                values = values[..., :-1] if channels in (2, 4) else values  # without alpha
+                values = _of_eight_bits(image, pixels, channels)
     except IMAGE_ERRORS:
         return None
     if not values.size:
@@ -43,6 +48,21 @@ def original(file: Path | bytes, pixels: Pixels, channels: int, frame: int = 0) 
     if pixels.limits is None:
         return about
     return replace(about, outside=float(((values < min(pixels.limits)) | (values > max(pixels.limits))).mean()))
+
+
+def _numbers(file: Path | bytes, pixels: Pixels, channels: int, frame: int) -> tuple[float, float] | None:
+    """The lowest and the highest number of a picture of 8 bits."""
+    try:
+        with opened(file, frame) as image:
+            values = _of_eight_bits(image, pixels, channels)
+    except IMAGE_ERRORS:
+        return None
+    return float(values.min()), float(values.max())
+
+
+def _of_eight_bits(image: Image, pixels: Pixels, channels: int) -> np.ndarray:
+    values = np.asarray(replace(pixels, limits=None).eight_bits(image, channels, "an image"))
+    return values[..., :-1] if channels in (2, 4) else values  # without alpha
 
 
 def originals(make: Callable[[Item], Original | None], items: Iterable[Item]) -> list[Original]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganflow import GanflowError
+from ganflow import NothingLeft
 
 
 def split(n: int, held_out: float, of: str) -> tuple[Tensor, Tensor]:
@@ -22,7 +22,7 @@ def split(n: int, held_out: float, of: str) -> tuple[Tensor, Tensor]:
     """
     kept = round(held_out * n) if held_out < 1 else round(held_out)
     if kept >= n:
-        raise GanflowError(f"data.held_out: {held_out:g} leaves nothing of the {n} examples of {of} for training; "
-                           f"keep fewer: data.held_out={n // 10}")  # fmt: skip
+        raise NothingLeft(f"data.held_out: {held_out:g} leaves nothing of the {n} examples of {of} for training",
+                          f"data.held_out={n // 10}")  # fmt: skip
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     return order[kept:].sort().values, order[:kept].sort().values

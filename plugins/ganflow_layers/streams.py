@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganflow import IMAGE_ERRORS, Field, GanflowError, IterableData, Original, Preview, image_error_text, in_threads
+from ganflow import IMAGE_ERRORS, Field, GanflowError, IterableData, NothingLeft, Original, Preview, image_error_text, in_threads
 from ganflow_layers.omissions import Omissions, Unusable
 from ganflow_layers.reading import Example, HeldOut
 
@@ -166,8 +166,8 @@ class Streamed(IterableData):
         self.skipped = source.omissions.skipped
         kept, start = first_samples(source, held_out)
         if next(iter(Walk(source, 0, seed, start).epoch_samples()), None) is None:
-            raise GanflowError(f"data.held_out: {held_out} leaves nothing of the {len(kept)} samples in {where} for training; "
-                               f"keep fewer: data.held_out={len(kept) // 10}")  # fmt: skip
+            raise NothingLeft(f"data.held_out: {held_out} leaves nothing of the {len(kept)} samples in {where} for training",
+                              f"data.held_out={len(kept) // 10}")  # fmt: skip
         self.held_out = HeldOut(lambda sample: self._one(sample, None), kept, self.fields).examples()
         self._walk = lambda most=buffer: Walk(source, min(buffer, most), seed, start)
         self._base: dict[str, Any] = self._walk().state()

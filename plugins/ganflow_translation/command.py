@@ -116,16 +116,26 @@ def main(args: argparse.Namespace) -> int:
     reading = reading_of(folder)
     inputs = found(args.inputs, reading, args.frames == "all")
     targets = _targets(args, f"{folder.name}-to-{way.to}", inputs)
-    broken = _translate(way, inputs, targets, reading, args.truth, args.compare)
-    written = len(inputs) - len(broken)
+    there = {target for target in targets if target.exists()}
+    written, broken = _translate(way, inputs, targets, reading, args.truth, args.compare)
     where = targets[0] if len(inputs) == 1 else _within(targets)
     if written:
-        print_lines(f"wrote {written} image{'s' if written > 1 else ''}: {shown_path(where)}")
+        print_lines(f"{_done(written, there)}: {shown_path(where)}")
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
         listed = "; ".join(broken[:10])
         print_lines(f"ganflow: {len(broken)} of {len(inputs)} images cannot be translated: {listed}{more}", err=True)
     return 1 if broken else 0
+
+
+def _done(written: dict[Path, int], there: set[Path]) -> str:
+    """ "wrote 5 images in 1 file, replaced 2 images", of files and the images in each, and those that were there before."""
+    parts = []
+    for verb, files in (("wrote", written.keys() - there), ("replaced", written.keys() & there)):
+        images = sum(written[file] for file in files)
+        within = f" in {len(files)} file{'s' if len(files) > 1 else ''}" if images > len(files) else ""
+        parts += [f"{verb} {images} image{'s' if images > 1 else ''}{within}"] if files else []
+    return ", ".join(parts)
 
 
 def _within(targets: list[Path]) -> Path:
@@ -189,8 +199,9 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
 
 def _translate(
     way: Way, inputs: list[Input], targets: list[Path], reading: Reading, true: Path | None, compare: bool
-) -> list[str]:
-    """Translate and write; what cannot be translated is left out and returned, unless it is all there is."""
+) -> tuple[dict[Path, int], list[str]]:
+    """Translate and write; returns the images in each file. What cannot be translated is left out and returned, too, unless it is
+    all there is."""
     import sys
 
     from rich.progress import track
@@ -198,7 +209,7 @@ def _translate(
     from ganflow import GanflowError, image_sheet, is_grey, save_png
     from ganflow_translation.files import true_image, write
 
-    grey, broken = 0, []
+    grey, broken, written = 0, [], {}
     channels = way.game.data.fields[way.origin].shape[0]
     pairs = list(zip(inputs, targets, strict=True))
     for each, target in track(pairs, "translating", transient=True, disable=len(inputs) == 1 or not sys.stderr.isatty()):
@@ -219,10 +230,11 @@ def _translate(
             write(made, target)
         else:
             save_png(sheet, target)
+        written[target] = len(made) if sheet is None else 1
     if grey:
         are = "is" if grey == 1 else "are"
         print_lines(f"ganflow: {grey} of {len(inputs)} images {are} grey; read as colour, which the run was trained on", err=True)
-    return broken
+    return written, broken
 
 
 def _made(way: Way, each: Input, reading: Reading, several: bool) -> tuple[Tensor, Tensor]:

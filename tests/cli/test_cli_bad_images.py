@@ -168,7 +168,8 @@ def test_pictures_that_are_all_the_same_though_they_are_mirrored(command, images
     for file in images.iterdir():
         file.write_bytes((images / "00.png").read_bytes())
     said = command.refused("run", *SMALL, "data.flip=true", "data.held_out=0")
-    assert said.endswith("all 12 images that were looked at are the same one: there is nothing to learn")
+    assert said.endswith("all 12 images that were looked at are the same one: there is nothing to learn; "
+                         "take away the copies, and put a few dozen others in their place")
     assert no_run(tmp_path)
 
 

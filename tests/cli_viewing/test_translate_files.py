@@ -99,7 +99,10 @@ def test_what_the_network_cannot_take_is_counted_and_no_folder_is_made_for_it(tr
     assert not (tmp_path / "out").exists()
     save(tmp_path / "in" / "b" / "fine.png", 16, 16, 3)
     code, out, err = translate("colour", "in", "-o", "out")
-    assert (code, out) == (1, "wrote 2 images: out\n")
+    assert (code, out) == (1, "wrote 3 images in 2 files: out\n")
+    save(tmp_path / "in" / "b" / "new.png", 16, 16, 3)
+    assert translate("colour", "in", "-o", "out")[1] == "wrote 1 image, replaced 3 images in 2 files: out\n"
+    (tmp_path / "out" / "b" / "new.png").unlink()
     made = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*"))
     assert made == ["b", "b/fine.png", "two.npy"]
 

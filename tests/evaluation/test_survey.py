@@ -26,7 +26,9 @@ def test_what_is_seen():
     images[3], images[5], images[9] = images[1], 0.5, 0.5
     seen = survey(TensorData("some", {"real": images, "label": torch.arange(20) % 2}, classes={"label": ["a", "b"]}))
     real = seen["real"]
-    assert (len(real.examples), real.flat, real.repeated) == (20, 2, 2)  # 5 and 9 are flat; 3 is 1 again, and 9 is 5
+    assert (len(real.examples), real.flat, real.repeated) == (20, ["#6", "#10"], 2)  # 5 and 9 are flat; 3 is 1 again, and 9 is 5
+    assert real.duplicates() == [["#2", "#4"]]
+    assert real.duplicates(images[[5, 2, 1]].flip(-1), ["a", "b", "c"]) == [["#2", "#4", "c (held out)"], ["#3", "b (held out)"]]
     assert (real.low, real.high) == (images.min(), images.max())
     assert real.levels == len(np.unique(images.numpy()))
     assert seen["label"].field.classes == ("a", "b")
@@ -51,7 +53,8 @@ def test_images_that_vary_are_not_doubted():
         (DRAWN * 0.06 - 0.94, False, "lie between -1.00 and -0.88"),  # 12 bits in 16
         (DRAWN * 0.5 + 0.5, False, "lie between 0.00 and 1.00"),  # [0, 1] taken for [-1, 1]
         (DRAWN[: FEW - 1], False, f"there are {FEW - 1} images to train on"),
-        (DRAWN[:1], False, "there is 1 image to train on"),
+        (DRAWN[:20, :, :1, :1].expand(-1, -1, 8, 8), True, "each of the 20 images that were looked at is of one colour"),
+        (DRAWN[:1], True, "there is 1 image to train on"),
     ],
 )
 def test_what_is_doubted(images, certain, said):
@@ -60,11 +63,46 @@ def test_what_is_doubted(images, certain, said):
     assert sure == certain
 
 
-def test_the_advice_is_of_keys_that_there_are():
-    dark = DRAWN * 0.06 - 0.94
-    assert "data.range=[BLACK, WHITE]" in texts(dark)[0][1]
-    assert texts(dark, ("range",))[0][1].endswith("; data.range=unit is for numbers from 0 to 1")
-    assert texts(dark, ())[0][1].endswith("anything from −1 to 1")
+def seen_with(images, *originals, keys=KEYS):
+    data = TensorData("some", {"real": images}, original=lambda field, row: originals[row % len(originals)])
+    return doubts(data, survey(data), keys)[0]
+
+
+EIGHT = Original((10, 10), 1, "L", measure=lambda: (0, 15))
+SIXTEEN = Original((10, 10), 1, "I;16", (0, 4000))
+CLEAR = Original((10, 10), 4, "RGBA", transparent=True, measure=lambda: (0, 200))
+
+
+@pytest.mark.parametrize(
+    ("images", "original", "keys", "override"),
+    [
+        (DRAWN * 0.06 - 0.94, EIGHT, KEYS, "data.range=[0, 15]"),
+        (DRAWN * 0.06 - 0.94, SIXTEEN, KEYS, "data.range=[0, 4095]"),
+        (DRAWN * 0.06 - 0.94, Original((10, 10), 1, "L", measure=lambda: (0, 200)), KEYS, ""),  # it has that range already
+        (DRAWN * 0.06 - 0.94, None, ("range",), ""),
+        (DRAWN * 0.5 + 0.5, None, ("range",), "data.range=unit"),
+        (DRAWN * 0.06 - 0.94, EIGHT, (), ""),
+        (torch.ones(20, 3, 8, 8), CLEAR, KEYS, "data.background=black"),
+        (torch.ones(20, 3, 8, 8), CLEAR, {"background": "black", "range": []}, "data.background=white"),
+        (torch.ones(20, 3, 8, 8), EIGHT, KEYS, ""),  # nothing is transparent
+        (torch.ones(20, 3, 8, 8), SIXTEEN, KEYS, "data.range=[0, 4095]"),
+    ],
+)
+def test_the_advice_follows_from_the_cause(images, original, keys, override):
+    doubt = seen_with(images, original, keys=keys)
+    assert doubt.override == override
+    assert override in doubt.text
+    assert ("data." in doubt.text) == bool(override) or keys == ("range",)
+
+
+def test_dark_pictures_among_others():
+    """No range is right for both."""
+    doubt = seen_with(DRAWN, SIXTEEN, Original((10, 10), 3, "RGB"))
+    assert doubt.text.endswith("10 of 20 files have 16 bits, and fill a corner of them, so that they are almost black beside the "
+                               "others; 'data.range=[0, 4095]' is for them in a folder of their own")  # fmt: skip
+    assert not doubt.certain
+    assert not doubt.override
+    assert texts(DRAWN) == []
 
 
 class Streamed(StreamData):
@@ -140,7 +178,7 @@ def test_one_colour_is_flat_whatever_the_colour():
     images = DRAWN.clone()
     images[:7] = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
     seen = survey(TensorData("some", {"real": images}))["real"]
-    assert (seen.flat, seen.repeated, seen.copies) == (7, 6, 0)
+    assert (seen.flat, seen.repeated, seen.copies) == ([f"#{i + 1}" for i in range(7)], 6, 0)
     images[19], images[18] = images[17], images[17].flip(-1)
     assert survey(TensorData("some", {"real": images}))["real"].copies == 2  # a mirror image is one, too
 

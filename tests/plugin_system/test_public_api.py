@@ -15,9 +15,9 @@ ROOT = Path(ganflow.__file__).parents[1]
 PUBLIC = {
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
     "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
-    "Loss", "Metric", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder", "ScoreLoss",
-    "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData", "Terms",
-    "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
+    "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder",
+    "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData",
+    "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
     "__version__", "add_axes",
     "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run",
     "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text",

@@ -111,7 +111,7 @@ def test_files_that_look_like_images_are_named(folder, capsys):
         (folder / name).write_text("x")
     assert built(folder).size == 1
     said = capsys.readouterr().err
-    assert f"left out of {folder}: 2 .psd, 1 .svg; data.extensions=[.jfif, .psd] takes .psd, too, if Pillow reads it\n" in said
+    assert f"left out of {folder}: 2 .psd, 1 .svg; 'data.extensions=[.jfif, .psd]' takes .psd, too, if Pillow reads it\n" in said
     assert "txt" not in said
 
 

@@ -204,7 +204,7 @@ def test_what_is_no_file_is_refused_before_anything_is_read(folder, capsys):
     with pytest.raises(GanflowError, match=r"read pipe\.\w+ \(not a regular file\) in .*; mend it, or .*data.on_error=skip"):
         built(folder, on_error="refuse")
     assert sorted(epoch(built(folder))) == list(range(4, 60))
-    assert capsys.readouterr().err == f"ganflow: left out pipe{file.suffix}: not a regular file\n"
+    assert capsys.readouterr().err.startswith(f"ganflow: left out pipe{file.suffix}: not a regular file\n")
     for shard in folder.glob("train-*"):
         shard.unlink()
     with pytest.raises(GanflowError, match="none of the 1 shards in"):
