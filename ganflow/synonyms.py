@@ -145,7 +145,8 @@ def near(word: str, known: Iterable[str], n: int = 1) -> list[str]:
     if same := [name for name in known if normal(name) == normal(word) != "" or name in FIELDS.get(normal(word), ())][:n]:
         return same
     close = difflib.get_close_matches(word, known, n=n)
-    return [name for name in close if (there := re.findall(r"\d+", name)) == re.findall(r"\d+", word) or not there]
+    numbers = re.findall(r"\d+", word)
+    return [name for name in close if not numbers or re.findall(r"\d+", name) in ([], numbers)]
 
 
 def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", elsewhere: Iterable[str] = ()) -> str:
@@ -165,7 +166,9 @@ def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", els
     found = found or [name for name in below if name in known]
     if found:
         return _asked(found)
-    if role:  # another component is needed, or several together
+    if (role or path) and (len(normal(word)) == 1 or normal(word) == "none"):
+        other = []  # too little to mean something elsewhere
+    elif role:  # another component is needed, or several together
         other = [target for target in targets if "=" in target and (" " in target or not target.startswith(heads))]
     elif path and below and not any("." in name or name.partition("=")[0] in known for name in below):
         other = []  # a key that this component has not, and others may have

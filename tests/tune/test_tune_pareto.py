@@ -405,7 +405,7 @@ def test_objectives(tmp_path, tune, found):
 @pytest.mark.parametrize(
     ("tune", "said"),
     [
-        ("metric: [frechet, frechet_100]", "tune.metric[1]: 'frechet_100' is 'frechet_100', which is named"),
+        ("metric: [frechet, frechet_100]", "tune.metric[1]: 'frechet_100' is named already"),
         ("metric: [modes, frechett]", "tune.metric[1]: 'frechett' is not among what this recipe reports; did you mean 'frechet'"),
         ("metric: [modes, mmd]",
          "tune.metric[1]: 'mmd' is a metric that this recipe does not evaluate; add it: '+metrics={use: "),
