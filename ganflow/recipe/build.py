@@ -36,8 +36,8 @@ class RecipeBuilder:
         self.parts: dict[str, Chosen] = {}
         self.notes: list[str] = []
 
-    def build(self, name: str) -> Recipe | None:
-        """The recipe, called `name` if it has no name; None if there are problems."""
+    def build(self, name: str, together: bool = True) -> Recipe | None:
+        """The recipe, called `name` if it has no name; None if there are problems. `together`: see `Draft.build`."""
         sections: dict[str, Node] = self.root.value
         written = dict(lines(self.root))
         if (head := self._head(sections, name)) is not None:
@@ -48,7 +48,7 @@ class RecipeBuilder:
         optimizers, schedules = (self._per_part(sections, s) for s in PER_PART)
         many: dict[str, Any] = {s: self._list(sections[s], s) for s in MANY}
         plain: dict[str, Any] = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
-        if not self.problems:
+        if together and not self.problems:
             self._check_together(sections, one, many["modifiers"])
         if self.problems or head is None:
             return None

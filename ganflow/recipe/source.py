@@ -146,19 +146,25 @@ class Draft:
     version: int = RECIPE_VERSION
 
     def build(
-        self, overrides: Sequence[str] = (), catalogue: Catalogue | None = None, lines: Mapping[str, int] | None = None
+        self,
+        overrides: Sequence[str] = (),
+        catalogue: Catalogue | None = None,
+        lines: Mapping[str, int] | None = None,
+        *,
+        together: bool = True,
     ) -> Recipe:
         """The recipe with these changes, too; the draft stays as it is.
 
         Args:
             lines: of overrides that are not of the command line.
+            together: check what components need of each other, too; not for a change that others come with.
 
         Raises:
             RecipeError: it has problems; all of them, by line.
         """
         root, problems, catalogue = copy.deepcopy(self.root), copy.copy(self.problems), catalogue or load_catalogue()
         changes.apply(overrides, root, problems, lines, catalogue)
-        recipe = RecipeBuilder(root, catalogue, problems, self.version).build(self.name)
+        recipe = RecipeBuilder(root, catalogue, problems, self.version).build(self.name, together)
         if recipe is None:
             raise RecipeError(problems)
         return recipe

@@ -280,7 +280,7 @@ class _Validator:
     def _build(self, config: Config) -> Recipe:
         texts = self.space.overrides(config)
         lines = {texts[key]: -number for number, key in self._keys.items() if key in texts}
-        return self.space.draft.build([*texts.values(), "~tune"], self.space.catalogue, lines)
+        return self.space.draft.build([*texts.values(), "~tune"], self.space.catalogue, lines, together=False)
 
     def _blame(self, config: Config, key: str | None, text: str) -> None:
         """Tell a problem as one of the key whose value makes it."""
