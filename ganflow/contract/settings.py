@@ -185,7 +185,7 @@ def check(key: Key, value: Any) -> Iterator[str]:
     elif n.lt is not None and not value < n.lt:
         yield f"{shown} is not below {n.lt:g}"
     elif n.le is not None and not value <= n.le:
-        yield f"{shown} is above {n.le:g}"
+        yield f"{shown} is above {n.le if isinstance(n.le, int) else f'{n.le:g}'}"
 
 
 def summary(obj: Any) -> str:

@@ -72,7 +72,7 @@ class Gaussians:
     centres: list[list[float]] = key([], "[x, y] of every mode, for layout: custom")
     weights: list[float] = key([], "share of every mode, for any layout; empty: equal", ge=0)
     scale: float = key(1.0, "all points, and the std with them, are divided by this", gt=0)
-    samples: int = key(100_000, "points in the training set", ge=1)
+    samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
     held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ class SwissRoll:
 
     noise: float = key(0.25, "standard deviation of the noise, before scaling", ge=0)
     scale: float = key(7.5, "all points are divided by this", gt=0)
-    samples: int = key(100_000, "points in the training set", ge=1)
+    samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
     held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
 
     @hookimpl

@@ -19,7 +19,7 @@ class Gaussians1D:
     centres: list[float] = key([0.0], "of the modes")
     std: list[float] = key([1.0], "standard deviation of each mode; one number: of all of them", gt=0)
     weights: list[float] = key([], "share of every mode; empty: equal", ge=0)
-    samples: int = key(100_000, "numbers in the training set", ge=1)
+    samples: int = key(100_000, "numbers in the training set", ge=1, le=100_000_000)
     held_out: int = key(10_000, "further numbers kept from training, for metrics", ge=0)
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Lines:
     """
 
     at: list[float] = key([0.0], "x of each segment")
-    samples: int = key(100_000, "points in the training set", ge=1)
+    samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
     held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class LinearGaussian:
     matrix: list[list[float]] = key([[2.0], [1.0]], "A: a row for each number of x, a column for each factor")
     bias: list[float] = key([], "b; empty: zeros")
     noise: float = key(0.5, "standard deviation around A z + b", gt=0)
-    samples: int = key(100_000, "vectors in the training set", ge=1)
+    samples: int = key(100_000, "vectors in the training set", ge=1, le=100_000_000)
     held_out: int = key(10_000, "further vectors kept from training, for metrics", ge=0)
 
     def __post_init__(self) -> None:

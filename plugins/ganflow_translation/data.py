@@ -31,7 +31,7 @@ class Facades:
     """
 
     size: int = key(32, SIZE, ge=16, le=256)
-    train: int = key(1000, TRAIN, ge=1)
+    train: int = key(1000, TRAIN, ge=1, le=1_000_000)
     held_out: int = key(100, HELD_OUT, ge=0)
     seed: int = key(0, SEED, ge=0)
     labels: Literal["one_hot", "rgb"] = key("one_hot", "label maps as ten channels, one per class, or in ten colours")
@@ -49,7 +49,7 @@ class Street:
     two only. The pairs that are held out tell how near a translation comes to the truth. Nothing is downloaded."""
 
     size: int = key(32, SIZE, ge=16, le=256)
-    train: int = key(1000, TRAIN, ge=1)
+    train: int = key(1000, TRAIN, ge=1, le=1_000_000)
     held_out: int = key(100, HELD_OUT, ge=0)
     seed: int = key(0, SEED, ge=0)
     paired: bool = key(False, PAIRED)
@@ -78,7 +78,7 @@ class Horses:
     Unpaired: no animal that is trained on is seen as both. Those that are held out are. Nothing is downloaded."""
 
     size: int = key(32, SIZE, ge=16, le=256)
-    train: int = key(1000, TRAIN, ge=1)
+    train: int = key(1000, TRAIN, ge=1, le=1_000_000)
     held_out: int = key(100, HELD_OUT, ge=0)
     seed: int = key(0, SEED, ge=0)
     paired: bool = key(False, PAIRED)

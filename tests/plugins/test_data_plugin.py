@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 
 from ganflow.contract.data import StreamData, TensorData
 from ganflow.engine.feed import feed
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, SettingsError
+from ganflow.plugins import load_catalogue
 
 
 def run_python(code: str) -> str:
@@ -637,3 +638,11 @@ def test_files_that_cannot_be_read(tmp_path):
     np.save(tmp_path / "c.npy", np.zeros((10, 2)))
     with pytest.raises(GanflowError, match="layout nchw has 4 dimensions"):
         TensorFile(path=str(tmp_path / "c.npy"), layout="nchw").data()
+
+
+@pytest.mark.parametrize("use", ["gaussians", "swiss_roll", "gaussians_1d", "lines", "linear_gaussian"])
+def test_more_examples_than_memory_holds_are_refused(use):
+    """They were made until the kernel killed the process."""
+    settings = load_catalogue().find("data", use).settings
+    with pytest.raises(SettingsError, match="samples: 1000000000 is above 100000000"):
+        settings(samples=10**9)
