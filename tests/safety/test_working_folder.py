@@ -46,7 +46,9 @@ def work(tmp_path: Path) -> Path:
 def photos(folder: Path) -> None:
     folder.mkdir(parents=True)
     for i in range(8):
-        Image.new("RGB", (32, 32), (i * 30, 90, 20)).save(folder / f"{i}.png")
+        image = Image.new("RGB", (32, 32), (i * 30, 90, 20))
+        image.paste((20, 90, i * 30), (4 * (i % 4), 8, 20, 24))
+        image.save(folder / f"{i}.png")
 
 
 @pytest.mark.slow
