@@ -43,6 +43,10 @@ class Plan:
     objectives: Objectives
     reports: Reports | None = field(default=None, repr=False, compare=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The plan as Ray's processes get it, without the data and networks that it was checked with."""
+        return {**vars(self), "reports": None}
+
     @property
     def metric(self) -> str:
         """The first of what trials are judged by."""

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import pickle
 import subprocess
 import threading
 import uuid
@@ -463,3 +464,13 @@ class TestADryRun:
         assert "is not the address of an MLflow store" in command.refused(
             "tune", "r.yaml", "--dry-run", "track.mlflow=true", "track.uri=gopher://h"
         )
+
+
+def test_a_plan_goes_to_rays_processes_without_data(tmp_path, monkeypatch):
+    """Data may hold locks, which nobody can pickle, and more than a process should be sent."""
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan("sweeps/asha", ["track.mlflow=false"])
+    assert plan.reports is not None
+    copy = pickle.loads(pickle.dumps(plan))
+    assert copy.reports is None
+    assert (copy.recipe.resolved(), copy.metric, copy.repeats) == (plan.recipe.resolved(), plan.metric, plan.repeats)
