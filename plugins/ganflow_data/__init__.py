@@ -73,7 +73,7 @@ class Gaussians:
     weights: list[float] = key([], "share of every mode, for any layout; empty: equal", ge=0)
     scale: float = key(1.0, "all points, and the std with them, are divided by this", gt=0)
     samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
-    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
+    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0, le=100_000_000)
 
     def __post_init__(self) -> None:
         if (self.layout == "custom") != bool(self.centres):
@@ -109,7 +109,7 @@ class SwissRoll:
     noise: float = key(0.25, "standard deviation of the noise, before scaling", ge=0)
     scale: float = key(7.5, "all points are divided by this", gt=0)
     samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
-    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
+    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0, le=100_000_000)
 
     @hookimpl
     def data(self) -> Data:
@@ -223,7 +223,7 @@ class Shards(EncodedImages):
     channels: Literal[1, 3] = key(3, "3: colour, 1: grey; images are converted")
     shuffle: int = key(1000, "samples in the buffer that they are drawn from; 0: as they lie", ge=0, le=1_000_000)
     seed: int = key(0, "of the shuffle, the crops and the mirror", ge=0)
-    held_out: int = key(256, "the first so many samples are kept from training, for metrics", ge=0)
+    held_out: int = key(256, "the first so many samples are kept from training, for metrics", ge=0, le=100_000_000)
     on_error: Literal["refuse", "skip"] = key("skip", "what a broken sample does: stop the run, or be left out")
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ class Birds:
 
     size: int = key(32, "height and width in pixels", ge=16, le=256)
     train: int = key(4000, "birds to train on; more of them are these and further ones", ge=1, le=1_000_000)
-    held_out: int = key(200, "further birds, of combinations never trained on", ge=0)
+    held_out: int = key(200, "further birds, of combinations never trained on", ge=0, le=1_000_000)
     captions: int = key(5, "sentences about every bird", ge=1, le=100)
     seed: int = key(0, "of the birds; a run's own seed fixes the order in which they are drawn", ge=0)
     encoder: Any = part("encoder", "matched", "what turns a sentence into numbers")

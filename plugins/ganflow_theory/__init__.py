@@ -20,7 +20,7 @@ class Gaussians1D:
     std: list[float] = key([1.0], "standard deviation of each mode; one number: of all of them", gt=0)
     weights: list[float] = key([], "share of every mode; empty: equal", ge=0)
     samples: int = key(100_000, "numbers in the training set", ge=1, le=100_000_000)
-    held_out: int = key(10_000, "further numbers kept from training, for metrics", ge=0)
+    held_out: int = key(10_000, "further numbers kept from training, for metrics", ge=0, le=100_000_000)
 
     def __post_init__(self) -> None:
         modes = len(self.centres)
@@ -48,7 +48,7 @@ class Lines:
 
     at: list[float] = key([0.0], "x of each segment")
     samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
-    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0)
+    held_out: int = key(10_000, "further points kept from training, for metrics", ge=0, le=100_000_000)
 
     def __post_init__(self) -> None:
         if not self.at:
@@ -70,7 +70,7 @@ class LinearGaussian:
     bias: list[float] = key([], "b; empty: zeros")
     noise: float = key(0.5, "standard deviation around A z + b", gt=0)
     samples: int = key(100_000, "vectors in the training set", ge=1, le=100_000_000)
-    held_out: int = key(10_000, "further vectors kept from training, for metrics", ge=0)
+    held_out: int = key(10_000, "further vectors kept from training, for metrics", ge=0, le=100_000_000)
 
     def __post_init__(self) -> None:
         check_affine(self.matrix, self.bias)

@@ -32,7 +32,7 @@ class Facades:
 
     size: int = key(32, SIZE, ge=16, le=256)
     train: int = key(1000, TRAIN, ge=1, le=1_000_000)
-    held_out: int = key(100, HELD_OUT, ge=0)
+    held_out: int = key(100, HELD_OUT, ge=0, le=1_000_000)
     seed: int = key(0, SEED, ge=0)
     labels: Literal["one_hot", "rgb"] = key("one_hot", "label maps as ten channels, one per class, or in ten colours")
 
@@ -50,7 +50,7 @@ class Street:
 
     size: int = key(32, SIZE, ge=16, le=256)
     train: int = key(1000, TRAIN, ge=1, le=1_000_000)
-    held_out: int = key(100, HELD_OUT, ge=0)
+    held_out: int = key(100, HELD_OUT, ge=0, le=1_000_000)
     seed: int = key(0, SEED, ge=0)
     paired: bool = key(False, PAIRED)
     to: Literal["night", "day"] = key("night", "with paired: which of them is the target")
@@ -79,7 +79,7 @@ class Horses:
 
     size: int = key(32, SIZE, ge=16, le=256)
     train: int = key(1000, TRAIN, ge=1, le=1_000_000)
-    held_out: int = key(100, HELD_OUT, ge=0)
+    held_out: int = key(100, HELD_OUT, ge=0, le=1_000_000)
     seed: int = key(0, SEED, ge=0)
     paired: bool = key(False, PAIRED)
     to: Literal["zebra", "horse"] = key("zebra", "with paired: which of them is the target")

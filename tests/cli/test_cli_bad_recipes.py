@@ -159,8 +159,9 @@ def test_what_does_not_fit_in_memory(command, mine, override):
 
 
 def test_data_that_do_not_fit_in_memory(command, tmp_path):
-    said = command.refused("run", "ring", "-q", "data.samples=1000000000000")
-    assert said.startswith("ganflow: this does not fit in memory (")
+    for key in ("samples", "held_out"):
+        said = command.refused("run", "ring", "-q", f"data.{key}=1000000000000")
+        assert said == f"ganflow: command line: data.{key}: 1000000000000 is above 100000000"
     assert list(tmp_path.iterdir()) == []
 
 
