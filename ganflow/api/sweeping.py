@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, frame
 from ganflow.errors import GanflowError
 from ganflow.printing import say
-from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, check, find_sweep, latest_sweep, status
+from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, all_sweeps, check, find_sweep, latest_sweep, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,11 +124,29 @@ def load_sweep(name: str | Path, *, runs: str | Path = DEFAULT_ROOT) -> Sweep:
     Raises:
         GanflowError: there is none.
     """
-    found = find_sweep(str(name), Path(runs)) or (latest_sweep(Path(runs)) if str(name) == "latest" else None)
-    if found is None:
-        raise GanflowError(f"no sweep '{name}' in {runs}/ (ganflow sweeps lists them)")
-    check(found)
-    return Sweep(found)
+    return Sweep(sweep_of(str(name), Path(runs)))
+
+
+def sweep_of(name: str, root: Path) -> SweepFolder:
+    """The sweep of this name, or in this folder; "latest": the one that was begun last.
+
+    Raises:
+        GanflowError: there is none.
+    """
+    from ganflow.sweeps.records import SweepFolder
+
+    found = find_sweep(name, root) or (latest_sweep(root) if name == "latest" else None)
+    if found is not None:
+        check(found)
+        return SweepFolder(found.path)
+    if (root / name / "trials.jsonl").exists():
+        SweepFolder(root / name).read()
+    names = [sweep.path.name for sweep in all_sweeps(root)]
+    if not names:
+        raise GanflowError(f"no sweeps in {root}/ yet; start one with: ganflow tune wgan")
+    close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
+    hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
+    raise GanflowError(f"no sweep '{name}' in {root}/{hint} (ganflow sweeps lists them)")
 
 
 class Sweep:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ganflow.api.sweeping import sweep_of
 from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.cli.listing import (
     age,
@@ -24,7 +24,7 @@ from ganflow.cli.listing import (
 )
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import all_sweeps, check, find_sweep, latest_sweep, locked, status
+from ganflow.runs.folders import locked, status
 from ganflow.sweeps.ranking import best_of, front_of, fronts, leading, ranking
 from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, current, every_score
@@ -57,7 +57,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
         none = f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan"
         say_list(all_sweeps_facts(args.runs), table, none, args.json)
         return 0
-    folder = find(args.sweep, args.runs)
+    folder = sweep_of(args.sweep, args.runs)
     if args.action != "show":
         return _stop(folder, args.more) if args.action == "stop" else _add(folder, args.more)
     if args.more:
@@ -158,26 +158,6 @@ def _runs(folder: SweepFolder) -> bool:
     if folder.read().seeds:
         raise GanflowError(f"{folder.sweep} was begun by `ganflow run --seeds`, which has no trials to stop or add")
     return _status(folder) == "running"
-
-
-def find(name: str, root: Path) -> SweepFolder:
-    """The sweep of this name, or in this folder; "latest": the one that was begun last.
-
-    Raises:
-        GanflowError: there is none.
-    """
-    found = find_sweep(name, root) or (latest_sweep(root) if name == "latest" else None)
-    if found is not None:
-        check(found)
-        return SweepFolder(found.path)
-    if (root / name / "trials.jsonl").exists():
-        SweepFolder(root / name).read()
-    names = [sweep.path.name for sweep in all_sweeps(root)]
-    if not names:
-        raise GanflowError(f"no sweeps in {root}/ yet; start one with: ganflow tune wgan")
-    close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
-    hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
-    raise GanflowError(f"no sweep '{name}' in {root}/{hint} (ganflow sweeps lists them)")
 
 
 def files(folder: SweepFolder) -> list[Path]:
