@@ -1,6 +1,7 @@
 """Keys range, background and frames: the same of every component that reads image files."""
 
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,9 +173,10 @@ def test_a_survey_sees_them_as_they_are(tmp_path, component, monkeypatch):
         part = seen[field]
         assert (len(part.examples), part.repeated) == (13, 12)
         assert all(torch.equal(image, part.examples[0]) for image in part.examples)
-        assert part.originals == [Original((16, 16), 1, "I;16", (0, 4095), 0.5)] * 13
+        assert [replace(one, name="") for one in part.originals] == [Original((16, 16), 1, "I;16", (0, 4095), 0.5)] * 13
+        assert len(set(part.names)) == 13
         assert part.clipped == 0.5
-        assert part.holds == "'data.range=[0, 4095]'"
+        assert part.override == "data.range=[0, 4095]"
     found = doubts(data, seen, ["range", "background"])
     assert found[0].certain
     assert "all 13 images that were looked at are the same one" in found[0].text
