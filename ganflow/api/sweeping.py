@@ -47,7 +47,7 @@ def sweep(
         GanflowError: the recipe, its space or its objective is wrong, or Ray does not start.
     """
     check_address(address)
-    plan = read(recipe, changes)
+    plan = read(recipe, changes, address)
     return played(begin(plan, Path(runs), name, earlier, quiet=quiet), plan, address, quiet=quiet, new=True)
 
 
@@ -79,6 +79,7 @@ def resumed(
     folder: SweepFolder, overrides: Sequence[str], address: str = "local", *, retry_failed: bool = False, quiet: bool = False
 ) -> Sweep:
     """As `resume_sweep`, for the sweep of a folder."""
+    from ganflow.cluster.address import parse_address
     from ganflow.runs.kept import made_with
     from ganflow.tune.amend import amend
     from ganflow.tune.plan import make_plan
@@ -86,7 +87,7 @@ def resumed(
     with made_with(folder):
         for change in amend(folder, overrides, address) if overrides else ():
             say(change, err=True)
-        plan = make_plan(folder.recipe, new=False)
+        plan = make_plan(folder.recipe, new=False, here=parse_address(address).kind == "local")
     return played(folder, plan, address, quiet=quiet, retry_failed=retry_failed)
 
 
@@ -233,11 +234,12 @@ class Sweep:
         return TrainedRun(run)
 
 
-def read(recipe: str | Path | Mapping[str, Any], changes: Changes = ()) -> Plan:
+def read(recipe: str | Path | Mapping[str, Any], changes: Changes = (), address: str = "local") -> Plan:
     """Read a recipe with a section `tune`, and check every value that its space can yield; raises GanflowError."""
+    from ganflow.cluster.address import parse_address
     from ganflow.tune.plan import make_plan
 
-    return make_plan(recipe, as_typed(changes))
+    return make_plan(recipe, as_typed(changes), here=parse_address(address).kind == "local")
 
 
 def check_address(address: str) -> None:

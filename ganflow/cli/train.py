@@ -246,18 +246,18 @@ def _tune(args: argparse.Namespace, folders: list[Path]) -> int:
 
     address = parse_address(args.address)
     if args.dry_run and name:
-        return _rehearsed(make_plan(name, overrides), args)
+        return _rehearsed(make_plan(name, overrides, here=address.kind == "local"), args)
     if address.kind == "job":
         from ganflow.cluster.submit import submit
 
-        recipe = make_plan(name, overrides).recipe if name else None
+        recipe = make_plan(name, overrides, here=False).recipe if name else None
         more = [*(overrides if args.resume else ()), *(["--retry-failed"] if args.retry_failed else [])]
         return submit(address, recipe, args.runs, name=args.name, resume=args.resume, more=more, quiet=args.quiet)
     if args.resume:
         folder = find(args.resume, args.runs)
     else:
         assert name is not None
-        plan = make_plan(name, overrides)
+        plan = make_plan(name, overrides, here=address.kind == "local")
         folder = sweeping.begin(plan, args.runs, args.name, args.earlier, quiet=args.quiet)
     folders.append(folder.path)
     shown, again = shown_path(folder.path), f"ganflow tune --resume {folder.reference()}"

@@ -118,30 +118,46 @@ def _played(recipe: Recipe, game: Game, probe: Game) -> Estimate:
     return Estimate(OF_PARAMETERS * _trained(game), lines, drawn)
 
 
-def check_memory(recipe: Recipe, game: Game, *, workers: int = 1, alike: int = 1) -> None:
+def check_memory(recipe: Recipe, game: Game, *, workers: int = 1) -> None:
     """See that a round of a recipe's game fits in the memory that is free.
 
     Args:
         workers: processes that share the batch.
-        alike: trials that play such a game at the same time.
 
     Raises:
         GanflowError: it does not.
     """
-    room = free(game.device)
-    if room is None:
-        return
-    train, pieces, together = recipe.train, recipe.train.accumulate, alike * (workers if game.device.type == "cpu" else 1)
-    batch = math.ceil(train.batch_size / workers)
-    if together * bound(recipe, game, math.ceil(batch / pieces), batch) < room:
-        return
+    if found := doubtful(recipe, game, workers=workers):
+        check_estimate(recipe, found, game.device, workers=workers)
+
+
+def doubtful(recipe: Recipe, game: Game, *, workers: int = 1, alike: int = 1) -> Estimate | None:
+    """The memory of a round of a recipe's game, where it is not plain that it fits in what is free.
+
+    Args:
+        workers: as of `check_memory`.
+        alike: trials that play such a game at the same time.
+
+    Returns:
+        None, too, where it cannot be estimated.
+    """
+    room, batch = free(game.device), math.ceil(recipe.train.batch_size / workers)
+    together = _together(game.device, workers, alike)
+    if room is None or together * bound(recipe, game, math.ceil(batch / recipe.train.accumulate), batch) < room:
+        return None
     try:
-        found = estimate(recipe, game)
+        return estimate(recipe, game)
     except Exception as error:  # a part that wants other examples: a fault of it shows in training
         logging.getLogger("ganflow").info("the memory of a round is not estimated: %s", error)
-        return
+        return None
+
+
+def check_estimate(recipe: Recipe, found: Estimate, device: torch.device, *, workers: int = 1, alike: int = 1) -> None:
+    """See that a round fits in the memory that is free on `device`. Arguments and errors as of `check_memory` and `doubtful`."""
+    room, train, pieces = free(device), recipe.train, recipe.train.accumulate
+    together, batch = _together(device, workers, alike), math.ceil(train.batch_size / workers)
     wanted = together * found.bytes(batch, pieces)
-    if wanted <= MARGIN * room:
+    if room is None or wanted <= MARGIN * room:
         return
     largest, cut = found.largest(room / together, pieces) * workers, _pieces(found, batch, room / together) if pieces == 1 else 0
     ways = [f"tune.concurrency={many}"] if alike > 1 and (many := int(alike * room / wanted)) else []
@@ -149,9 +165,14 @@ def check_memory(recipe: Recipe, game: Game, *, workers: int = 1, alike: int = 1
     ways += [f"train.n_critic={STEPS} or less"] if train.n_critic > STEPS else []
     ways += [f"the same batch in pieces, train.accumulate={cut}"] if cut else []
     what = f"{alike} trials at a time, each with rounds on" if alike > 1 else "a round on"
-    where = "this machine" if game.device.type == "cpu" else str(game.device)
+    where = "this machine" if device.type == "cpu" else str(device)
     text = f"{what} {train.batch_size} examples would take about {size(wanted)} of memory, and {where} has {size(room)} free"
     raise GanflowError(f"train.batch_size: {text}; use {', or '.join(ways) or 'smaller networks, or smaller examples'}")
+
+
+def _together(device: torch.device, workers: int, alike: int) -> int:
+    """Such rounds that are in one memory at a time."""
+    return alike * (workers if device.type == "cpu" else 1)
 
 
 def _pieces(found: Estimate, batch: int, room: float) -> int:

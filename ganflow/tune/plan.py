@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow import machine
+from ganflow.engine.memory import Estimate, doubtful
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
 from ganflow.files import write_text
@@ -35,17 +37,17 @@ COMPARED = {"asha": 2, "hyperband": 2, "median": 4, "pbt": 2}
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep that can be begun: everything about it that was found out beforehand."""
+    """A sweep that can be begun: everything about it that was found out beforehand.
+
+    Attributes:
+        memory: of a trial's round, where its trials run on the CPUs of this machine and may not fit in its memory.
+    """
 
     recipe: Recipe
     tune: Tune
     space: Space
     objectives: Objectives
-    reports: Reports | None = field(default=None, repr=False, compare=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The plan as Ray's processes get it, without the data and networks that it was checked with."""
-        return {**vars(self), "reports": None}
+    memory: Estimate | None = field(default=None, repr=False, compare=False)
 
     @property
     def metric(self) -> str:
@@ -63,11 +65,12 @@ class Plan:
         return Repeats(self.tune.seeds_from(self.recipe.train.seed), self.tune.quantile, several(self.objectives))
 
 
-def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True) -> Plan:
+def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True, here: bool = True) -> Plan:
     """Read a recipe with a tune section, and check every value that its space can yield. What the overrides set is not searched.
 
     Args:
         new: it has not begun, so that what is odd about its data is worth a note.
+        here: its trials run on this machine, and not on a cluster, so that its memory matters.
 
     Raises:
         GanflowError: the recipe, its space or its objective is wrong.
@@ -99,7 +102,9 @@ def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True
         recipe.notes.append(f"tune.trials: {number} and not {recipe.tune.trials}, for the space has no more configurations")
     if new:
         recipe.notes += examined(reports.data, vars(recipe.data.settings))
-    plan = Plan(recipe, recipe.tune, space, objectives, reports)
+    matters = here and recipe.train.device in ("cpu", "auto")
+    memory = doubtful(recipe, reports.game, alike=at_once(recipe.tune)) if matters else None
+    plan = Plan(recipe, recipe.tune, space, objectives, memory)
     if recipe.tune.scheduler != "none":
         _check_schedule(plan, recipe.tune.scheduler, plan.metric in reports.scores)
     return plan
@@ -137,6 +142,12 @@ def _check_schedule(plan: Plan, scheduler: str, scored: bool) -> None:
         what = "score" if scored else "report"
         late = f"its first {what} after {wait} rounds (tune.{share}) comes with the last, {rounds}"
         raise wrong(recipe, key, f"{never}: {late}; write e.g. {wait}, or tune.scheduler: none", section="train")
+
+
+def at_once(tune: Tune) -> int:
+    """Trials that this machine plays at the same time, at most."""
+    by_cores = max(1, int(machine.cores() / (tune.resources.get("cpus", 1) or 1)))
+    return max(tune.pack, min(tune.concurrency or tune.trials, by_cores))
 
 
 def rounds_of(plan: Plan) -> int:

@@ -18,12 +18,12 @@ from ganflow.cluster.joining import PATIENCE, connect
 from ganflow.cluster.nodes import Node, alive_nodes, check_nodes
 from ganflow.cluster.submit import check_job, distributions
 from ganflow.engine.build import pick_device
-from ganflow.engine.memory import check_memory
+from ganflow.engine.memory import check_estimate
 from ganflow.errors import GanflowError, Problem
 from ganflow.printing import plural
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking.destination import check_recipe, tracking_uri
-from ganflow.tune.plan import free_folder
+from ganflow.tune.plan import at_once, free_folder
 
 if TYPE_CHECKING:
     from ganflow.recipe import Tune
@@ -125,9 +125,8 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
             faults += _where_written(plan, "train.device", [str(error)])
     if faults:
         raise GanflowError("\n".join(faults))
-    if local and plan.reports is not None and pick_device(device).type == "cpu":
-        at_once = min(tune.concurrency or tune.trials, max(1, int(machine.cores() / (tune.resources.get("cpus", 1) or 1))))
-        check_memory(plan.recipe, plan.reports.game, alike=max(at_once, tune.pack))
+    if local and plan.memory and pick_device(device).type == "cpu":
+        check_estimate(plan.recipe, plan.memory, pick_device(device), alike=at_once(tune))
 
 
 class Lacking:

@@ -10,7 +10,7 @@ import torch
 from ganflow import machine
 from ganflow.engine.allocation import Meter, check_room, counted_memory
 from ganflow.engine.build import built_round
-from ganflow.engine.memory import MARGIN, Estimate, bound, check_memory, estimate
+from ganflow.engine.memory import MARGIN, Estimate, bound, check_estimate, check_memory, doubtful, estimate
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 
@@ -112,10 +112,20 @@ def test_trials_at_a_time(room):
     recipe, game = built("wgan", "train.batch_size=4096")
     room(GB)
     check_memory(recipe, game)
+    found = doubtful(recipe, game, alike=8)
+    assert found is not None
     with pytest.raises(GanflowError, match=r"8 trials at a time, each with rounds on 4096 examples .* use tune.concurrency=\d,"):
-        check_memory(recipe, game, alike=8)
+        check_estimate(recipe, found, game.device, alike=8)
     with pytest.raises(GanflowError, match=r"in pieces, train.accumulate=\d"):
         check_memory(read_recipe("wgan", ["train.batch_size=32768"]), game)
+
+
+def test_a_sweep_whose_trials_do_not_fit(command, room):
+    room(GB)
+    sweep = ("tune", "sweeps/asha", "--dry-run", "track.mlflow=false", "tune.resources={cpus: 1}")
+    said = command.refused(*sweep, "train.batch_size=100000000")
+    assert "each with rounds on 100000000 examples would take about" in said or "a round on 100000000" in said
+    assert command(*sweep)[0] == 0
 
 
 def test_a_network_is_refused_before_it_is_made(command, room):

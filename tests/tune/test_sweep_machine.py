@@ -87,7 +87,7 @@ def errors(tmp_path):
     image, folder = tmp_path / "image", tmp_path / "runs"
     folder.mkdir()
     with image.open("wb") as file:
-        file.truncate(192 << 20)
+        file.truncate(64 << 20)
     if run("mkfs.ext4", "-q", str(image)).returncode or run("mount", "-o", "loop", str(image), str(folder)).returncode:
         pytest.skip("no disk with errors can be made here: it needs loop devices and root")
 
