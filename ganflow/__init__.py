@@ -19,11 +19,21 @@ from ganflow.contract.settings import key, part, settings  # noqa: E402
 from ganflow.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
+    from ganflow.api.comparing import ComparedRuns, compare
     from ganflow.api.drawing import data_of_run, open_game
     from ganflow.api.sweeping import Sweep, load_sweep, resume_sweep, run_seeds, sweep
     from ganflow.api.trained import TrainedRun, load
     from ganflow.api.training import resume, run
-    from ganflow.cli.drawing import MOST_TILES, add_run_arguments, check_output_path, shown_path, whole_number, write_output
+    from ganflow.cli.drawing import (
+        MOST_TILES,
+        add_run_arguments,
+        check_output_path,
+        facts_of,
+        print_written,
+        shown_path,
+        whole_number,
+        write_output,
+    )
     from ganflow.contract.data import IMAGE_RANGE, Data, Field, IterableData, Prior, StreamData, TensorData, class_field
     from ganflow.contract.examples import Examples, ReadExamples, StoredExamples
     from ganflow.contract.game import Game, Metric
@@ -63,26 +73,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
-    "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
-    "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder",
-    "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData",
-    "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
-    "__version__", "add_axes",
-    "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run",
-    "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text",
-    "image_grid", "image_pairs", "image_sheet", "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load",
-    "load_encoder", "load_game", "load_sweep", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image",
-    "open_regular", "part", "picture_of", "play", "print_lines", "range_advice", "read_image", "real_examples",
-    "replacing_file", "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png", "settings", "shown_path",
-    "shuffled", "spread_indices", "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
+    "AddedTerms", "Batch", "ComparedRuns", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError",
+    "IterableData", "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report",
+    "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep",
+    "TensorData", "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange",
+    "Unreadable", "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
+    "coloured_images", "compare", "data_of_run", "estimate_norm_statistics", "evaluating", "facts_of", "figure_image", "find_run",
+    "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "in_threads",
+    "is_grey", "key", "latent_map", "load", "load_encoder", "load_game", "load_sweep", "mixes_examples", "new_figure", "one_hot",
+    "open_game", "open_image", "open_regular", "part", "picture_of", "play", "print_lines", "print_written", "range_advice",
+    "read_image", "real_examples", "replacing_file", "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png",
+    "settings", "shown_path", "shuffled", "spread_indices", "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
+    "api.comparing": "ComparedRuns compare",
     "api.drawing": "data_of_run open_game",
     "api.sweeping": "Sweep load_sweep resume_sweep run_seeds sweep",
     "api.trained": "TrainedRun load",
     "api.training": "resume run",
-    "cli.drawing": "MOST_TILES add_run_arguments check_output_path shown_path whole_number write_output",
+    "cli.drawing": "MOST_TILES add_run_arguments check_output_path facts_of print_written shown_path whole_number write_output",
     "contract.data": "Data Field IMAGE_RANGE IterableData Prior StreamData TensorData class_field",
     "contract.examples": "Examples ReadExamples StoredExamples",
     "contract.game": "Game Metric",

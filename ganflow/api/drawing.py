@@ -1,16 +1,19 @@
-"""Samples of a run: its game where it draws from a prior, its classes, and draws of them."""
+"""Samples of a run: its game where it draws from a prior, its classes, draws of them, ways between them, and an animation."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ganflow.errors import GanflowError, did_you_mean
+from ganflow.errors import GanflowError, did_you_mean, first_line
 from ganflow.runs.folders import RunFolder, here
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.Image import Image
     from torch import Tensor
 
@@ -168,3 +171,87 @@ def picture_of_samples(folder: RunFolder, found: Drawn) -> Image | None:
     if found.sheet and found.samples.dim() == 4:
         return image_sheet(found.sheet)
     return sample_picture(None if found.samples.dim() == 4 else data_of_run(folder), found.samples)
+
+
+def interpolate(
+    game: Game, rows: int, t: Tensor, seed: int = 0, classes: Classes | None = None, labels: Sequence[int] = ()
+) -> Tensor:
+    """Draw samples on ways between two latent points each, or from one class to another at a latent point of its own.
+
+    Args:
+        rows: ways.
+        t: places on each, (steps,): 0 is its beginning, 1 its end.
+        classes: of the game, as `classes_of` says.
+        labels: the class on all ways; or two, to go from one to the other. By default the first one.
+
+    Returns:
+        (rows, steps, *shape).
+
+    Raises:
+        GanflowError: more than two labels are given, or the generator does not mix classes.
+    """
+    import torch
+
+    labels = labels or ([0] if classes else [])
+    if len(labels) > 2:
+        raise GanflowError(f"--label: give one class, or two to go from one to the other; {len(labels)} were given")
+    if classes and len(labels) == 2:
+        samples = _between_classes(game, classes, labels, rows, t, seed)
+        return samples.reshape(rows, len(t), *samples.shape[1:])
+    assert game.prior is not None
+    condition: dict[str, Any] = {classes.argument: torch.full((rows * len(t),), labels[0])} if classes else {}
+    ends = game.latents(2 * rows, seed)
+    z = torch.cat([game.prior.between(a, b, t) for a, b in zip(ends[:rows], ends[rows:], strict=True)])
+    samples = game.call(game.maker, z, **condition)
+    return samples.reshape(rows, len(t), *samples.shape[1:])
+
+
+def _between_classes(game: Game, classes: Classes, labels: Sequence[int], rows: int, t: Tensor, seed: int) -> Tensor:
+    """Samples (rows · steps, *shape) on the way from one class to another: their shares change, the latent point does not.
+
+    Raises:
+        GanflowError: the generator does not mix classes.
+    """
+    import torch
+    from torch.nn.functional import one_hot
+
+    first, second = one_hot(torch.tensor(list(labels)), len(classes.field.classes)).float()
+    shares: Any = {classes.argument: torch.lerp(first, second, t[:, None]).repeat(rows, 1)}
+    z = game.latents(rows, seed)
+    try:
+        return game.call(game.maker, z.repeat_interleave(len(t), 0), **shares)
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise GanflowError(f"this run's generator does not take shares of classes (n, classes) in place of labels, as a way "
+                           f"between two takes ({first_line(error)}); give one --label") from error  # fmt: skip
+
+
+def drawn_pictures(folder: RunFolder) -> list[Path]:
+    """The pictures that a run drew over training, the last one last.
+
+    Raises:
+        GanflowError: there are fewer than two, of which nothing moves.
+    """
+    frames = sorted(folder.samples.glob("round-*.png"))
+    if len(frames) < 2:
+        found = "one picture of samples" if frames else "no picture of samples"
+        raise GanflowError(f"run {folder.name} {folder.id} has {found} in {here(folder.samples)}/, and an animation needs "
+                           "two; train it for longer, or draw more often with train.sample_every")  # fmt: skip
+    return frames
+
+
+def animate(folder: RunFolder, path: Path, fps: int = 8) -> None:
+    """Write a GIF of the pictures that a run drew over training.
+
+    Args:
+        path: of the file.
+        fps: pictures per second.
+
+    Raises:
+        GanflowError: there are fewer than two, or they cannot be read.
+    """
+    from ganflow.pictures import gif
+
+    frames = drawn_pictures(folder)
+    fields = (folder.read().data or {"fields": {}})["fields"]
+    titled = any(len(shape) < 3 for shape in fields.values())  # pictures of points have the round in their title
+    gif(frames, path, fps, [] if titled else [f"round {int(re.sub(r'[^0-9]', '', frame.stem) or 0)}" for frame in frames])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.api.changes import metrics_typed
-from ganflow.api.drawing import Drawn, classes_of, draw, drawing_game, picture_of_samples
+from ganflow.api.drawing import Drawn, animate, classes_of, draw, drawing_game, interpolate, picture_of_samples
 from ganflow.errors import GanflowError
 from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, find_run, find_sweep, status
 
@@ -141,9 +141,39 @@ class TrainedRun:
             raise GanflowError(f"samples of shape {tuple(found.samples.shape[1:])} have no picture")
         return picture
 
+    def interpolate(
+        self, rows: int = 8, steps: int = 10, *, seed: int = 0, label: str | int | Sequence[str | int] | None = None
+    ) -> Tensor:
+        """Draw samples on ways between two latent points each: (rows, steps, *shape), as of `samples`.
+
+        Args:
+            rows: ways.
+            steps: points on each, its ends included.
+            label: of a class-conditional run: the class on all ways (by default the first), or two: each way goes from the one
+                to the other at a latent point of its own.
+
+        Raises:
+            GanflowError: the generator draws nothing by itself, there is no such class, or it does not mix classes.
+        """
+        import torch
+
+        game = drawing_game(self.folder, self.game)
+        wanted = _wanted(label)
+        classes = classes_of(game, wanted, self.folder)
+        return interpolate(game, rows, torch.linspace(0, 1, steps), seed, classes, classes.labels(wanted) if classes else ())
+
+    def animate(self, path: str | Path, *, fps: int = 8) -> Path:
+        """Write a GIF of the pictures drawn over training, and return its path.
+
+        Raises:
+            GanflowError: there are fewer than two.
+        """
+        animate(self.folder, Path(path), fps)
+        return Path(path)
+
     def _drawn(self, n: int, seed: int, label: str | int | Sequence[str | int] | None) -> Drawn:
         game = drawing_game(self.folder, self.game)
-        wanted = [] if label is None else [str(each) for each in ([label] if isinstance(label, (str, int)) else label)]
+        wanted = _wanted(label)
         classes = classes_of(game, wanted, self.folder)
         return draw(game, n, seed, classes, classes.labels(wanted) if classes else ())
 
@@ -183,6 +213,10 @@ class TrainedRun:
         table = [dict(row) for row in rows]
         numbers = [{name: math.nan if row.get(name) is None else float(str(row[name])) for name in names} for row in table]
         return frame(numbers, index=[row["score"] for row in rows], index_name="score")
+
+
+def _wanted(label: str | int | Sequence[str | int] | None) -> list[str]:
+    return [] if label is None else [str(each) for each in ([label] if isinstance(label, (str, int)) else label)]
 
 
 def which_run(name: str, runs: Path) -> RunFolder:

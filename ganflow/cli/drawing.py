@@ -1,15 +1,14 @@
-"""Functions for commands that draw from a run: their arguments, loading, and printing the file that was written."""
+"""Functions for commands that draw from a run: their arguments, and printing the file that was written."""
 
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError
-from ganflow.printing import say
+from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
     from ganflow.runs.folders import RunFolder
@@ -37,14 +36,19 @@ def whole_number(low: int, high: int = 2**63 - 1) -> Callable[[str], int]:
 
 
 def add_run_arguments(
-    parser: argparse.ArgumentParser, output: str, latent: bool = True, seed: str = "of the latent points"
+    parser: argparse.ArgumentParser,
+    output: str,
+    latent: bool = True,
+    seed: str = "of the latent points",
+    facts: str = "print the files that were written, and of what, for programs",
 ) -> None:
-    """The run, where the result goes and, for what asks the networks, from which checkpoint and with which seed."""
+    """The run, where the result goes, --json, and, for what asks the networks, from which checkpoint and with which seed."""
     parser.add_argument("run", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=output)
     if latent:
         parser.add_argument("--seed", type=whole_number(0), default=0, help=f"{seed} (default: 0)")
         parser.add_argument("--checkpoint", default="last", metavar="WHICH", help="last, best, or a file (default: last)")
+    parser.add_argument("--json", action="store_true", help=facts)
     add_runs_argument(parser)
 
 
@@ -64,39 +68,36 @@ def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
     return path
 
 
-def found_run(name: str, root: Path) -> RunFolder:
-    """As `find_run`; where a sweep is named, a line on stderr says which of its trials is meant."""
-    from ganflow.runs.folders import best_trial, check, find_any, is_sweep
-
-    found = find_any(name, root)
-    if not is_sweep(found):
-        return found
-    run, record = best_trial(found), found.read()
-    check(run)
-    found_best = record.best or {"trial": 0, "score": math.nan}
-    trial, score = found_best["trial"], found_best["score"]
-    named, seeds = found.reference(), record.seeds
-    some, one, more = "a sweep", f"trial {trial}", ""
-    if trial < len(seeds):
-        some, one = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}", f"seed {seeds[trial]}"
-        more = f", ganflow evaluate {named}"
-    best = f"the best by {record.metric} ({score:.4g}); all of them: ganflow sweeps show {named}{more}"
-    say(f"{found.path.name} is {some}, for which {one} stands, {best}", err=True)
-    return run
-
-
 def shown_path(path: Path) -> str:
     """A path as one would type it here."""
     absolute = path.absolute()
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
-def write_output(path: Path, save: Callable[[Path], object], what: str, *, err: bool = False) -> None:
+def write_output(
+    path: Path, save: Callable[[Path], object], what: str, *, err: bool = False, facts: Mapping[str, Any] | None = None
+) -> None:
     """Save and print what was written, or replaced.
 
     Args:
         err: on stderr, where stdout is for a program.
+        facts: what --json prints in place of that, besides the file.
     """
     verb = "replaced" if path.exists() else "wrote"
     save(path)
-    say(f"{verb} {shown_path(path)}: {what}", err=err)
+    if facts is None:
+        say(f"{verb} {shown_path(path)}: {what}", err=err)
+    else:
+        print_written([path], facts)
+
+
+def facts_of(args: argparse.Namespace, folder: RunFolder, **more: Any) -> dict[str, Any] | None:
+    """Facts that --json prints of a file that was drawn from a run: the run, the arguments of `add_run_arguments`, and more; None
+    without --json."""
+    asked = {name: value for name in ("checkpoint", "seed") if (value := getattr(args, name, None)) is not None}
+    return {"run": folder.id, "name": folder.name, **asked, **more} if args.json else None
+
+
+def print_written(files: Sequence[Path], facts: Mapping[str, Any]) -> None:
+    """Print files that were written, and of what, for programs: a JSON object of `files`, absolute paths, and the facts."""
+    say_json({"files": [str(file.absolute()) for file in files], **facts})

@@ -7,17 +7,18 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.api.meant import Meant, all_meant
 from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path, whole_number, write_output
 from ganflow.cli.listing import columns
-from ganflow.cli.meant import Meant, all_meant
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.printing import say, say_json
+from ganflow.runs.evaluations import score_of
 
 if TYPE_CHECKING:
     from ganflow.evaluation.scores import Score
@@ -99,14 +100,6 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             found.append({"run": None, "name": name, "score": spread.name, "value": spread.mean, "sd": spread.deviation,
                           "floor": floor, "floor_error": error, "trainings": spread.n})  # fmt: skip
     return found
-
-
-def score_of(row: Mapping[str, Any]) -> Score:
-    """The score of a row; what is not finite is a text there."""
-    from ganflow.evaluation.scores import Score
-
-    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
-    return Score(row["score"], **{key: number for each in known for key, number in each.items()})
 
 
 def cells(row: dict[str, Any]) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
+from ganflow.api.meant import found_run
+from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 

@@ -7,14 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-from ganflow.cli.drawing import add_run_arguments, check_output_path, found_run, shown_path
+from ganflow.api.meant import found_run
+from ganflow.cli.drawing import add_run_arguments, check_output_path, shown_path
 from ganflow.printing import say, say_json
 
 
 def report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-open", action="store_true", help="write the file, and open no browser")
-    parser.add_argument("--json", action="store_true", help="print what the report shows, for programs, and write nothing")
-    add_run_arguments(parser, "the .html file (default: report.html in the run's folder, which follows the run)", latent=False)
+    file = "the .html file (default: report.html in the run's folder, which follows the run)"
+    add_run_arguments(parser, file, latent=False, facts="print what the report shows, for programs, and write nothing")
 
 
 def report_command(args: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganflow.cli.drawing import add_runs_argument, found_run, shown_path
+from ganflow.api.meant import found_run
+from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.cli.listing import age, all_sweeps_facts, columns, row, say_list, trials_over
 from ganflow.cli.removing import removed
 from ganflow.errors import GanflowError

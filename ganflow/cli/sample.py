@@ -7,25 +7,25 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganflow.cli.drawing import (
     MOST_SAMPLES,
     MOST_TILES,
     add_run_arguments,
     check_output_path,
+    facts_of,
+    print_written,
     shown_path,
     whole_number,
     write_output,
 )
-from ganflow.errors import GanflowError, first_line
+from ganflow.errors import GanflowError
 from ganflow.printing import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganflow.api.drawing import Classes
-    from ganflow.engine.game import Game
 
 IMAGES, POINTS, EACH = 64, 2000, 8  # samples by default; the last of each class
 STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and in an animation, and in the plane
@@ -67,28 +67,34 @@ def sample_command(args: argparse.Namespace) -> int:
     samples, names = found.samples, found.classes
     of = f", {each} of each of {', '.join(names)}" if len(names) > 1 else f" of class {names[0]}" if names else ""
     what = f"{n} sample{'s' if n > 1 else ''} of {folder.name} ({folder.id}){of}, seed {args.seed}"
+    facts = facts_of(args, folder, samples=n, classes=names)
     if apart:
         if not images or samples.shape[1] > 4:
             raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture each; {as_numbers}")
-        _save_apart(output, samples, found.inputs["label"].tolist() if classes else [], classes.field.classes if classes else ())
-        say(f"wrote {n} file{'s' if n > 1 else ''} in {shown_path(output)}/: {what}")
+        of_each = found.inputs["label"].tolist() if classes else []
+        files = _save_apart(output, samples, of_each, classes.field.classes if classes else ())
+        if facts is None:
+            say(f"wrote {n} file{'s' if n > 1 else ''} in {shown_path(output)}/: {what}")
+        else:
+            print_written(files, facts)
     elif drawn:
         from ganflow.pictures import save_picture
 
         picture = picture_of_samples(folder, found)
         if picture is None:
             raise GanflowError(f"samples of shape {tuple(samples.shape[1:])} have no picture; {as_numbers}")
-        write_output(output, lambda path: save_picture(picture, path), what)
+        write_output(output, lambda path: save_picture(picture, path), what, facts=facts)
     else:
-        write_output(output, lambda path: _save_arrays(path, samples, found.inputs), what)
+        write_output(output, lambda path: _save_arrays(path, samples, found.inputs), what, facts=facts)
     if "encode" in game.signatures and "posterior" not in game.signatures:
-        say("(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)")
+        note = "(a plain autoencoder decodes these draws without having learnt to: no prior shaped its codes)"
+        say(note, err=args.json)
     return 0
 
 
-def _save_apart(folder: Path, samples: Tensor, labels: Sequence[int], classes: Sequence[str]) -> None:
-    """A .png for each image; those of a class in a folder below, as data image_folder reads them: by its name, or by its number
-    where names are no names of folders."""
+def _save_apart(folder: Path, samples: Tensor, labels: Sequence[int], classes: Sequence[str]) -> list[Path]:
+    """Write a .png for each image; those of a class in a folder below, as data image_folder reads them: by its name, or by its
+    number where names are no names of folders."""
     from ganflow.pictures import picture_of, save_png
 
     plain = all(re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,99}", name) for name in classes)
@@ -98,8 +104,10 @@ def _save_apart(folder: Path, samples: Tensor, labels: Sequence[int], classes: S
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GanflowError(f"cannot make the folder {folder}: {error.strerror}") from error
-    for i, (image, name) in enumerate(zip(samples, below, strict=True)):
-        save_png(picture_of(image), folder / name / f"{i:05}.png")
+    files = [folder / name / f"{i:05}.png" for i, name in enumerate(below)]
+    for image, file in zip(samples, files, strict=True):
+        save_png(picture_of(image), file)
+    return files
 
 
 def _save_arrays(path: Path, samples: Tensor, others: dict[str, Tensor]) -> None:
@@ -130,7 +138,7 @@ def interpolate_arguments(parser: argparse.ArgumentParser) -> None:
 def interpolate_command(args: argparse.Namespace) -> int:
     import torch
 
-    from ganflow.api.drawing import classes_of, data_of_run, open_game
+    from ganflow.api.drawing import classes_of, data_of_run, interpolate, open_game
     from ganflow.pictures import gif, image_grid, save_png, ways
     from ganflow.runs.folders import find_run
 
@@ -151,48 +159,20 @@ def interpolate_command(args: argparse.Namespace) -> int:
         t = (1 - torch.cos(2 * math.pi * torch.arange(steps) / steps)) / 2
     classes = classes_of(game, args.label, folder)
     labels = classes.labels(args.label or [classes.field.classes[0]]) if classes else []
-    if len(labels) > 2:
-        raise GanflowError(f"--label: give one class, or two to go from one to the other; {len(labels)} were given")
-    between = "latent points"
-    if classes and len(labels) == 2:
-        samples = _between_classes(game, classes, labels, rows, t, args.seed)
-        between = f"the classes {' and '.join(classes.field.classes[label] for label in labels)}"
-    else:
-        assert game.prior is not None
-        condition: dict[str, Any] = {classes.argument: torch.full((rows * steps,), labels[0])} if classes else {}
-        ends = game.latents(2 * rows, args.seed)
-        z = torch.cat([game.prior.between(a, b, t) for a, b in zip(ends[:rows], ends[rows:], strict=True)])
-        samples = game.call(game.maker, z, **condition)
-        between += f" (class {classes.field.classes[labels[0]]})" if classes else ""
-    samples = samples.unflatten(0, (rows, steps))
+    samples = interpolate(game, rows, t, args.seed, classes, labels)
+    names = [classes.field.classes[label] for label in labels] if classes else []
+    of = f" (class {names[0]})" if len(names) == 1 else ""
+    between = f"the classes {' and '.join(names)}" if len(names) == 2 else f"latent points{of}"
     what = f"{rows} way{'s' if rows > 1 else ''} between {between} of {folder.name} ({folder.id}), seed {args.seed}"
+    facts = facts_of(args, folder, rows=rows, steps=steps, classes=names)
     if moving:
         frames = [image_grid(samples[:, i]) for i in range(steps)]
-        write_output(output, lambda path: gif(frames, path, args.fps, hold=False), what)
+        write_output(output, lambda path: gif(frames, path, args.fps, hold=False), what, facts=facts)
     elif images:
-        write_output(output, lambda path: save_png(image_grid(samples.flatten(0, 1), columns=steps), path), what)
+        write_output(output, lambda path: save_png(image_grid(samples.flatten(0, 1), columns=steps), path), what, facts=facts)
     else:
-        write_output(output, lambda path: save_png(ways(data_of_run(folder), samples), path), what)
+        write_output(output, lambda path: save_png(ways(data_of_run(folder), samples), path), what, facts=facts)
     return 0
-
-
-def _between_classes(game: Game, classes: Classes, labels: list[int], rows: int, t: Tensor, seed: int) -> Tensor:
-    """Samples (rows · steps, *shape) on the way from one class to another: their shares change, the latent point does not.
-
-    Raises:
-        GanflowError: the generator does not mix classes.
-    """
-    import torch
-    from torch.nn.functional import one_hot
-
-    first, second = one_hot(torch.tensor(labels), len(classes.field.classes)).float()
-    shares: Any = {classes.argument: torch.lerp(first, second, t[:, None]).repeat(rows, 1)}
-    z = game.latents(rows, seed)
-    try:
-        return game.call(game.maker, z.repeat_interleave(len(t), 0), **shares)
-    except (RuntimeError, TypeError, IndexError) as error:
-        raise GanflowError(f"this run's generator does not take shares of classes (n, classes) in place of labels, as a way "
-                           f"between two takes ({first_line(error)}); give one --label") from error  # fmt: skip
 
 
 def animate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,19 +181,13 @@ def animate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def animate_command(args: argparse.Namespace) -> int:
-    from ganflow.pictures import gif
+    from ganflow.api.drawing import animate, drawn_pictures
     from ganflow.runs.folders import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}.gif"), (".gif",))
-    frames = sorted(folder.samples.glob("round-*.png"))
-    if len(frames) < 2:
-        found = "one picture of samples" if frames else "no picture of samples"
-        raise GanflowError(f"run {folder.name} {folder.id} has {found} in {shown_path(folder.samples)}/, and an animation needs "
-                           "two; train it for longer, or draw more often with train.sample_every")  # fmt: skip
-    fields = (folder.read().data or {"fields": {}})["fields"]
-    titled = any(len(shape) < 3 for shape in fields.values())  # pictures of points have the round in their title
-    captions = [] if titled else [f"round {int(re.sub(r'[^0-9]', '', frame.stem) or 0)}" for frame in frames]
-    what = f"{len(frames)} pictures of {folder.name} ({folder.id})"
-    write_output(output, lambda path: gif(frames, path, args.fps, captions), what)
+    n = len(drawn_pictures(folder))
+    facts = facts_of(args, folder, pictures=n)
+    what = f"{n} pictures of {folder.name} ({folder.id})"
+    write_output(output, lambda path: animate(folder, path, args.fps), what, facts=facts)
     return 0

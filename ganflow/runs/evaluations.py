@@ -3,12 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from ganflow.errors import GanflowError
-from ganflow.evaluation.scores import ABOUT_FLOOR
+from ganflow.evaluation.scores import ABOUT_FLOOR, Score
 from ganflow.files import read_bytes, write_text
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
@@ -120,6 +120,12 @@ def _wrong(of: Evaluation) -> str | None:
     if of["seeds"] < 1:
         return "no seeds"
     return None if 0 <= of["time"] < LATEST else "a value that is no number (time)"
+
+
+def score_of(row: Mapping[str, Any]) -> Score:
+    """The score of a row that is kept; what is not finite is a text there."""
+    known = ({} if row.get(key) is None else {key: float(row[key])} for key in ("value", "error", "floor", "floor_error"))
+    return Score(row["score"], **{key: number for each in known for key, number in each.items()})
 
 
 def _no_number(text: str) -> float:

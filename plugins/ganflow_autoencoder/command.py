@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ganflow import MOST_TILES, add_run_arguments, check_output_path, data_of_run, whole_number, write_output
+from ganflow import MOST_TILES, add_run_arguments, check_output_path, data_of_run, facts_of, whole_number, write_output
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,15 +54,17 @@ def main(args: argparse.Namespace) -> int:
         data = data_of_run(folder)
         x = _held_out(data, folder)[: args.n or (MAPPED if args.map else IMAGES if game.data.main.is_image else POINTS)]
     of = f"{folder.name} ({folder.id})"
+    facts = facts_of(args, folder, examples=len(x))
     if args.map:
-        _write_picture(output, _map(game, x), f"the latent plane of {of}, and {_examples(x, 'held-out')} in it")
+        _write_picture(output, _map(game, x), f"the latent plane of {of}, and {_examples(x, 'held-out')} in it", facts)
         return 0
     kind = "given" if args.images else "held-out"
     what = f"{_examples(x, kind)}, and what {of} makes of {'it' if len(x) == 1 else 'them'}"
     code = game.call("encode", x=x)
     reconstructed = game.call("sample", z=code)
     if output.suffix.lower() == ".npz":
-        write_output(output, lambda path: _save_arrays(path, original=x, reconstructed=reconstructed, code=code), what)
+        arrays = {"original": x, "reconstructed": reconstructed, "code": code}
+        write_output(output, lambda path: _save_arrays(path, **arrays), what, facts=facts)
         return 0
     from ganflow import image_pairs
 
@@ -69,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
     if picture is None:
         raise GanflowError(f"examples of shape {tuple(x.shape[1:])} have no picture; write them as numbers: "
                            f"-o {output.with_suffix('.npz')}")  # fmt: skip
-    _write_picture(output, picture, what)
+    _write_picture(output, picture, what, facts)
     return 0
 
 
@@ -134,10 +137,10 @@ def _map(game: Game, x: Tensor) -> Image:
     return latent_map(decode, x, quantiles / len(reference))
 
 
-def _write_picture(output: Path, picture: Image, what: str) -> None:
+def _write_picture(output: Path, picture: Image, what: str, facts: Mapping[str, Any] | None) -> None:
     from ganflow import save_png
 
-    write_output(output, lambda path: save_png(picture, path), what)
+    write_output(output, lambda path: save_png(picture, path), what, facts=facts)
 
 
 def _save_arrays(path: Path, **arrays: Tensor) -> None:

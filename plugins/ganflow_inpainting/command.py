@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganflow import (
     add_run_arguments,
     check_output_path,
     data_of_run,
+    facts_of,
     open_game,
     print_lines,
+    print_written,
     shown_path,
     whole_number,
     write_output,
@@ -116,7 +119,8 @@ def main(args: argparse.Namespace) -> int:
     results = paste(results.clamp(-1, 1), inputs.images[:, None], known)
     n = len(inputs.names)
     what = f"{n} image{'s' if n > 1 else ''} inpainted by {folder.name} ({folder.id}), {keep} times each, seed {args.seed}"
-    _save(output, inputs, results, found, what)
+    facts = facts_of(args, folder, images=names, results=keep, losses=found.loss[:, :keep].tolist())
+    _save(output, inputs, results, found, what, facts)
     return 0
 
 
@@ -229,14 +233,14 @@ def _search(game: Game, inputs: Inputs, how: Search, folder: RunFolder) -> Found
         return search(game, inputs.images, inputs.known, how, real, lambda loss: bar.update(task, advance=1))
 
 
-def _save(output: Path, inputs: Inputs, results: Tensor, found: Found, what: str) -> None:
+def _save(output: Path, inputs: Inputs, results: Tensor, found: Found, what: str, facts: Mapping[str, Any] | None) -> None:
     """results: (n, how many, channels, height, width)."""
     from ganflow import image_grid, save_png
 
     if output.suffix.lower() == ".npz":
-        write_output(output, lambda path: _save_arrays(path, inputs, results, found), what)
+        write_output(output, lambda path: _save_arrays(path, inputs, results, found), what, facts=facts)
     elif output.suffix:
-        write_output(output, lambda path: save_png(draw(inputs, results), path), what)
+        write_output(output, lambda path: save_png(draw(inputs, results), path), what, facts=facts)
     else:
         from ganflow import GanflowError
 
@@ -244,10 +248,15 @@ def _save(output: Path, inputs: Inputs, results: Tensor, found: Found, what: str
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GanflowError(f"cannot make the folder {output}: {error.strerror}") from error
+        files = []
         for name, made in zip(inputs.names, results, strict=True):
             for i, image in enumerate(made, 1):
-                save_png(image_grid(image[None], scale=1, gap=0), output / f"{name}-{i}.png")
-        print_lines(f"wrote {shown_path(output)}/: {what}")
+                files.append(output / f"{name}-{i}.png")
+                save_png(image_grid(image[None], scale=1, gap=0), files[-1])
+        if facts is None:
+            print_lines(f"wrote {shown_path(output)}/: {what}")
+        else:
+            print_written(files, facts)
 
 
 def draw(inputs: Inputs, results: Tensor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ganflow import MOST_TILES, add_run_arguments, check_output_path, print_lines, whole_number, write_output
+from ganflow import MOST_TILES, add_run_arguments, check_output_path, facts_of, print_lines, whole_number, write_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,8 @@ def main(args: argparse.Namespace) -> int:
     what = f"the way between two sentences, {rows} times" if args.between else f"{args.n} pictures of each of {rows} sentences"
     what = what.replace("each of 1 sentences", "a sentence")
     what = f"{what} by {folder.name} ({folder.id}), seed {args.seed}"
-    write_output(output, lambda path: save_png(image_grid(pictures, columns=args.n), path), what)
+    facts = facts_of(args, folder, rows=rows, columns=args.n, sentences=args.sentences)
+    write_output(output, lambda path: save_png(image_grid(pictures, columns=args.n), path), what, facts=facts)
     return 0
 
 

@@ -6,7 +6,17 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ganflow import add_run_arguments, check_output_path, data_of_run, print_lines, shown_path, whole_number, write_output
+from ganflow import (
+    add_run_arguments,
+    check_output_path,
+    data_of_run,
+    facts_of,
+    print_lines,
+    print_written,
+    shown_path,
+    whole_number,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +129,10 @@ def main(args: argparse.Namespace) -> int:
     there = {target for target in targets if target.exists()}
     written, broken = _translate(way, inputs, targets, reading, args.truth, args.compare)
     where = targets[0] if len(inputs) == 1 else _within(targets)
-    if written:
+    facts = facts_of(args, folder, origin=way.origin, to=way.to, images=sum(written.values()), broken=broken)
+    if facts is not None:
+        print_written(list(written), facts)
+    elif written:
         print_lines(f"{_done(written, there)}: {shown_path(where)}")
     if broken:
         more = f" and {len(broken) - 10} more" if len(broken) > 10 else ""
@@ -193,7 +206,8 @@ def _held_out(args: argparse.Namespace, folder: RunFolder, way: Way) -> int:
     true = data.held_out[way.to][: args.n] if data.aligned else None
     picture = image_sheet(way.rows(x, way(x), true))
     what = f"{len(x)} held-out examples of {data.name}, {way.origin} to {way.to}"
-    write_output(output, lambda path: save_png(picture, path), what)
+    facts = facts_of(args, folder, origin=way.origin, to=way.to, examples=len(x))
+    write_output(output, lambda path: save_png(picture, path), what, facts=facts)
     return 0
 
 

@@ -13,19 +13,19 @@ import ganflow
 
 ROOT = Path(ganflow.__file__).parents[1]
 PUBLIC = {
-    "COLOURS", "CONTRACT", "ENCODER_FILE", "FAINT", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "MOST_TILES",
-    "AddedTerms", "Batch", "Data", "Elementwise", "Examples", "Executor", "Field", "Game", "GanflowError", "IterableData",
-    "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder",
+    "AddedTerms", "Batch", "COLOURS", "CONTRACT", "ComparedRuns", "Data", "ENCODER_FILE", "Elementwise", "Examples", "Executor",
+    "FAINT", "Field", "Game", "GanflowError", "IMAGE_ENDINGS", "IMAGE_ERRORS", "IMAGE_RANGE", "INK", "IterableData", "Loss",
+    "MOST_TILES", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder",
     "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData",
     "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
-    "__version__", "add_axes",
-    "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field", "coloured_images", "data_of_run",
-    "estimate_norm_statistics", "evaluating", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text",
-    "image_grid", "image_pairs", "image_sheet", "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load",
-    "load_encoder", "load_game", "load_sweep", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image",
-    "open_regular", "part", "picture_of", "play", "print_lines", "range_advice", "read_image", "real_examples",
-    "replacing_file", "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png", "settings", "shown_path",
-    "shuffled", "spread_indices", "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
+    "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
+    "coloured_images", "compare", "data_of_run", "estimate_norm_statistics", "evaluating", "facts_of", "figure_image",
+    "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor",
+    "in_threads", "is_grey", "key", "latent_map", "load", "load_encoder", "load_game", "load_sweep", "mixes_examples",
+    "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "picture_of", "play", "print_lines",
+    "print_written", "range_advice", "read_image", "real_examples", "replacing_file", "resolved_recipe", "resume",
+    "resume_sweep", "run", "run_seeds", "save_png", "settings", "shown_path", "shuffled", "spread_indices", "sweep",
+    "to_eight_bits", "user_path", "whole_number", "write_output",
 }  # fmt: skip
 """Frozen: a name that leaves this list breaks plugins, one that joins it must be kept."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ganflow.cli.meant import all_meant
+from ganflow.api.meant import all_meant
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
 from ganflow.runs import folders

@@ -1,13 +1,13 @@
-"""Runs that a name means: one, or the trainings that differ in their seeds, of `ganflow run --seeds` or of a sweep's trial."""
+"""Runs that a name means: one, which may stand for a sweep, or the trainings that differ in their seeds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import found_run
 from ganflow.errors import GanflowError
 from ganflow.printing import say
 
@@ -31,6 +31,27 @@ class Meant:
     folder: RunFolder
     name: str
     seed: int | None = None
+
+
+def found_run(name: str, root: Path) -> RunFolder:
+    """As `find_run`; where a sweep is named, a line on stderr says which of its trials is meant."""
+    from ganflow.runs.folders import best_trial, check, find_any, is_sweep
+
+    found = find_any(name, root)
+    if not is_sweep(found):
+        return found
+    run, record = best_trial(found), found.read()
+    check(run)
+    found_best = record.best or {"trial": 0, "score": math.nan}
+    trial, score = found_best["trial"], found_best["score"]
+    named, seeds = found.reference(), record.seeds
+    some, one, more = "a sweep", f"trial {trial}", ""
+    if trial < len(seeds):
+        some, one = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}", f"seed {seeds[trial]}"
+        more = f", ganflow evaluate {named}"
+    best = f"the best by {record.metric} ({score:.4g}); all of them: ganflow sweeps show {named}{more}"
+    say(f"{found.path.name} is {some}, for which {one} stands, {best}", err=True)
+    return run
 
 
 def all_meant(name: str, root: Path) -> list[Meant]:
