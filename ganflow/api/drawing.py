@@ -176,7 +176,7 @@ def picture_of_samples(folder: RunFolder, found: Drawn) -> Image | None:
 def interpolate(
     game: Game, rows: int, t: Tensor, seed: int = 0, classes: Classes | None = None, labels: Sequence[int] = ()
 ) -> Tensor:
-    """Draw samples on ways between two latent points each, or from one class to another at a latent point of its own.
+    """Draw samples between two latent points each, or from one class to another at one latent point each.
 
     Args:
         rows: ways.
