@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,6 +111,16 @@ def alarm_lines(alarms: Sequence[Mapping[str, Any]]) -> list[str]:
 def row(name: str, text: object) -> str:
     """A line of a description."""
     return f"  {name:12}{text}"
+
+
+def say_rows(lines: Iterable[str]) -> None:
+    """Print a description: on a terminal, lines that it has no room for are broken between words."""
+    room = shutil.get_terminal_size().columns - 1
+    for line in lines:
+        if sys.stdout.isatty() and len(line) > room:
+            say(*textwrap.wrap(line, room, subsequent_indent=" " * 14, break_long_words=False, break_on_hyphens=False))
+        else:
+            say(line)
 
 
 def trials_over(sweep: dict[str, Any]) -> str:

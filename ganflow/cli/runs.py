@@ -9,12 +9,12 @@ from typing import Any
 
 from ganflow.api.meant import found_run
 from ganflow.cli.drawing import add_runs_argument, shown_path
-from ganflow.cli.listing import age, all_sweeps_facts, columns, row, say_list, trials_over
+from ganflow.cli.listing import age, all_sweeps_facts, columns, row, say_list, say_rows, trials_over
 from ganflow.cli.removing import removed
 from ganflow.errors import GanflowError
 from ganflow.errors import origin as origin_of
 from ganflow.evaluation.scores import Score, described_best, grouped
-from ganflow.printing import say, say_json
+from ganflow.printing import say_json
 from ganflow.runs.folders import RunFolder, all_runs, check, status
 from ganflow.runs.journal import last_entries
 from ganflow.runs.kept import absent, advice
@@ -47,7 +47,7 @@ def runs_command(args: argparse.Namespace) -> int:
     if args.json:
         say_json(facts)
     else:
-        say(*described(facts))
+        say_rows(described(facts))
     return 0
 
 
@@ -70,7 +70,11 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
             raise
         damaged = {"status": "damaged", "folder": str(folder.path), "error": str(error)}
         return {"name": folder.name, "id": folder.id, **damaged}
-    report, evaluation = last_entries(folder.journal)
+    fault = ""
+    try:
+        report, evaluation = last_entries(folder.journal)
+    except GanflowError as error:
+        report, evaluation, fault = None, None, str(error)
     best: Mapping[str, Any] = record.best or {}
     scores = evaluation.values if evaluation else {}
     facts: dict[str, Any] = {
@@ -92,6 +96,7 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
         facts["about"] = {key: value for key, value in record.raw.items() if key not in facts}
         files = {"checkpoints": folder.checkpoints.glob("*.safetensors")}
         files |= {name: getattr(folder, name).glob("*.png") for name in ("samples", "plots")}
+        facts |= {"journal": fault} if fault else {}
         facts["absent"] = absent(record)
         facts["files"] = {name: sorted(map(str, paths)) for name, paths in files.items()}
     return facts
@@ -151,6 +156,8 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         yield row("created", f"{run['created']}, {age(run['created'])} ago")
     if about.get("error"):
         yield row("error", about["error"])
+    if run.get("journal"):
+        yield row("journal", run["journal"])
     for alarm in run["alarms"]:
         yield row("alarm", f"round {alarm['round']}: {alarm['text']}")
     for change in about.get("amended") or []:

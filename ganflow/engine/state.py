@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganflow.engine.distributed import Group
 from ganflow.engine.game import Game, seed_generators
@@ -44,22 +44,32 @@ def load_game_state(game: Game, tensors: Tensors, plain: dict[str, Any]) -> None
 
 def load_networks(game: Game, tensors: Tensors) -> None:
     """Only the networks and extras. Raises ValueError where they are another game's."""
-    try:
-        game.load_state_dict(
-            {_today(name.removeprefix("game."), game): t for name, t in tensors.items() if name.startswith("game.")}
-        )
-    except RuntimeError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+    _load(game, {_today(name.removeprefix("game."), game): t for name, t in tensors.items() if name.startswith("game.")})
 
 
 def load_generator(game: Game, tensors: Tensors) -> None:
     """Only the generator, from averaged weights; its average becomes the same. Raises ValueError where they are another's."""
     theirs = {name.removeprefix("game.generator."): t for name, t in tensors.items()}
     for network in {game.generator, game.averaged}:
-        try:
-            network.load_state_dict(theirs)
-        except RuntimeError as error:
-            raise ValueError(" ".join(str(error).split())) from None
+        _load(network, theirs)
+
+
+def _load(module: nn.Module, theirs: Tensors) -> None:
+    """Load a state of just these tensors.
+
+    Raises:
+        ValueError: it is another module's; the first difference is named.
+    """
+    try:
+        module.load_state_dict(theirs)
+    except RuntimeError as error:
+        mine = {name: t.shape for name, t in module.state_dict().items() if isinstance(t, Tensor)}
+        texts = [f"{name} has shape {tuple(theirs[name].shape)} there, and {tuple(shape)} by the recipe"
+                 for name, shape in mine.items() if name in theirs and theirs[name].shape != shape]  # fmt: skip
+        texts += [f"{name} is missing there" for name in mine.keys() - theirs.keys()]
+        texts += [f"{name} is there, and not in the recipe's networks" for name in theirs.keys() - mine.keys()]
+        more = f", and {len(texts) - 1} more differ" if len(texts) > 1 else ""
+        raise ValueError(f"{texts[0]}{more}" if texts else " ".join(str(error).split())) from None
 
 
 def _today(name: str, game: Game) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TAIL = 65_536
 """Bytes of a journal that are read at a time from its end: hundreds of reports."""
+_LONGEST = 2**24  # bytes of a line
 _LATEST = 2**37  # seconds since 1970, some thousand years
 
 
@@ -108,7 +109,10 @@ def backwards(path: Path, most: int | None = None) -> Iterator[Entry]:
         with path.open("rb") as file:
             begin = end = file.seek(0, os.SEEK_END)
             rest, whole = b"", False  # the beginning of what was read, whose line begins before; a torn end was left out
-            while begin and (most is None or end - begin < most):
+            some = False  # a line, at least
+            while begin and (most is None or end - begin < most or not some):
+                if len(rest) > _LONGEST:
+                    raise _damaged(path, rest)
                 size = min(TAIL, begin)
                 begin -= size
                 file.seek(begin)
@@ -116,7 +120,9 @@ def backwards(path: Path, most: int | None = None) -> Iterator[Entry]:
                 if not whole and len(lines) > 1:
                     whole, _ = True, lines.pop()
                 rest = lines[0]
-                yield from (_parse(line, path) for line in reversed(lines[1:]))
+                for line in reversed(lines[1:]):
+                    some = True
+                    yield _parse(line, path)
             if whole and not begin:
                 yield _parse(rest, path)
     except FileNotFoundError:
@@ -126,13 +132,12 @@ def backwards(path: Path, most: int | None = None) -> Iterator[Entry]:
 
 
 def last_entries(path: Path) -> tuple[Entry | None, Entry | None]:
-    """The last report of terms and the last evaluation, as far as the journal's end has them."""
+    """The last report of terms and the last evaluation, as far as the journal's end has them. Raises as `backwards`."""
     found: dict[bool, Entry] = {}
-    with suppress(GanflowError):
-        for entry in backwards(path, TAIL):
-            found.setdefault(any(name.startswith(("critic/", "generator/")) for name in entry.values), entry)
-            if len(found) == 2:
-                break
+    for entry in backwards(path, TAIL):
+        found.setdefault(any(name.startswith(("critic/", "generator/")) for name in entry.values), entry)
+        if len(found) == 2:
+            break
     return found.get(True), found.get(False)
 
 
@@ -186,8 +191,12 @@ def _parse(line: bytes, path: Path) -> Entry:
             return made
         raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        shown = line[:60].decode(errors="replace").strip()
-        raise GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again") from None
+        raise _damaged(path, line) from None
+
+
+def _damaged(path: Path, line: bytes) -> GanflowError:
+    shown = line[:60].decode(errors="replace").strip()
+    return GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again")
 
 
 def _cannot_write(path: Path, error: OSError) -> GanflowError:

@@ -119,8 +119,10 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
         raise
     except (ValueError, KeyError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
+        recipe = here(checkpoint.path.parent.parent / "recipe.yaml")
+        how = f"put {recipe} back as it was, or train the changed one anew: ganflow run {shlex.quote(str(recipe))}"
         raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
-                           f"{shorten(str(why), 300)}") from None  # fmt: skip
+                           f"{shorten(str(why), 300)}; {how}") from None  # fmt: skip
     except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise GanflowError(f"{checkpoint.path.name} holds what no run can go on from ({type(error).__name__}: "
                            f"{shorten(str(error), 200)}); use another checkpoint, or start anew") from error  # fmt: skip

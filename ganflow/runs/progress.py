@@ -104,13 +104,13 @@ class Progress(Shown):
         self.terms: dict[str, float] = {}
         self.estimates: dict[str, float] = {}
         self.picture: Path | None = None
-        self.score = ""  # the first of the last evaluation
-        self._reported = False
-        self._began = self._updated = self._printed = time.monotonic()
+        self.score = ""  # the first of the last evaluation, and its round
+        self._first: tuple[int, float] | None = None  # the round and the time of the first report
+        self._began = self._updated = self._last = self._printed = time.monotonic()
         self._shown = -1  # the round of the last line
 
     def __enter__(self) -> Progress:
-        self._began = self._updated = self._printed = time.monotonic()
+        self._began = self._updated = self._last = self._printed = time.monotonic()
         if not self._go_live() and self.title:
             self._print(self.title)
         return self
@@ -118,7 +118,7 @@ class Progress(Shown):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
             self._live.stop()  # draws once more, and leaves it there
-        elif self._reported and self._shown < self.round:
+        elif self._first and self._shown < self.round:
             self._print(self._line())
 
     def update(self, report: Report) -> None:
@@ -128,8 +128,8 @@ class Progress(Shown):
         speed = report.rounds_per_second
         self.speed = speed if not self.speed else 0.8 * self.speed + 0.2 * speed
         now = time.monotonic()
-        self._updated = now
-        self._reported = True
+        self._updated = self._last = now
+        self._first = self._first or (report.round, now)
         if self._live is not None:  # draws itself, so many times a second
             self._redrawn()
             return
@@ -140,35 +140,38 @@ class Progress(Shown):
             self._shown, self._printed = self.round, now
 
     def scored(self, round: int, scores: Sequence[object]) -> None:
-        """Show the scores of an evaluation; the first one from now on beside the terms."""
-        self.score = str(scores[0]) if scores else ""
+        """Show the scores of an evaluation; on a terminal the first one stays."""
+        self.score, self._last = f"{scores[0]}  round {round}" if scores else "", time.monotonic()
         self.note(f"round {round}: " + "  ".join(map(str, scores)))
 
     def drawn(self, path: Path) -> None:
         """Show that there is a new picture."""
+        self._last = time.monotonic()
         if path.exists():
             self.picture = path
             self._redrawn()
 
     @property
     def left(self) -> float | None:
-        """Seconds until the end at the present speed; None where that is not known yet."""
+        """Seconds until the end; None where that is not known yet. At the present speed, or as since the first report where that
+        is slower: scores and pictures take their time, too."""
         if self.round >= self.rounds:
             return 0.0
-        if not self._reported or not self.speed > 0:
+        if not self._first or not self.speed > 0:
             return None
-        return max(0.0, (self.rounds - self.round) / self.speed - (time.monotonic() - self._updated))
+        first, since = self._first
+        each = max(1 / self.speed, (self._updated - since) / max(1, self.round - first))
+        return max(0.0, (self.rounds - self.round) * each - (time.monotonic() - self._updated))
 
     def _line(self) -> str:
         width = len(str(self.rounds))
         head = f"round {self.round:>{width}}/{self.rounds}"
         values = [f"{name} {number(v)}" for name, v in (*self.terms.items(), *self.estimates.items())]
-        score = [self.score] if self.score else []
-        return "  ".join([head, *self._clock(), *score, *values, f"{rate(self.speed)} rounds/s"])
+        return "  ".join([head, *self._clock(), *values, f"{rate(self.speed)} rounds/s"])
 
     def _clock(self) -> list[str]:
         if self.round >= self.rounds:
-            return [f"took {clock(time.monotonic() - self._began)}"]
+            return [f"took {clock(self._last - self._began)}"]
         return [] if self.left is None else [f"{clock(self.left)} left"]
 
     def __rich__(self) -> RenderableType:

@@ -195,7 +195,7 @@ class Run(Parts):
     def opened(self, position: Position) -> Iterator[Loop]:
         """The run's loop, ready to begin or to go on. An error while this lasts is recorded in the folder, and raised as a
         sentence."""
-        folder, recipe, options = position.folder, self.recipe, self.options
+        folder, recipe, options, begun = position.folder, self.recipe, self.options, not self.before
         with (
             Progress(recipe.train.rounds, position.round, f"{recipe.name} · {folder.id}", quiet=options.quiet) as progress,
             nullcontext(Interruption()) if options.trial else interruptible(self.stop) as self.interruption,
@@ -219,6 +219,7 @@ class Run(Parts):
                 for detail in self.choice.notes:
                     progress.detail(detail)
                 folder.update(**self._resumed_values(), compile=self._compile(progress))
+                begun = True
                 if self.group:
                     self.group.join(self.game.device)
                     self.trainer.share()
@@ -231,6 +232,8 @@ class Run(Parts):
                 )  # fmt: skip
                 yield self.loop
             except BaseException as error:
+                if not begun and isinstance(error, GanflowError):
+                    raise  # it does not go on, and is what it was
                 failure = self._failed(folder, error)
                 if failure is error:
                     raise

@@ -160,12 +160,17 @@ def test_health_that_is_forged_begins_anew(run, said):
      '{"round": -1, "time": 1, "values": {}}', '{"round": 1, "time": 1, "values": {"a": [1]}}', "[" * 100_000, "7",
      '{"round": 1, "time": 1, "values": {"a": 1' + "0" * 400 + "}}"],
 )  # fmt: skip
-def test_a_line_of_a_journal_that_is_none(run, said, line):
+def test_a_line_of_a_journal_that_is_none(run, said, line, capsys):
     run.journal.write_text(f"{line}\n{run.journal.read_text()}")
     err = said(*RESUME, codes=(2,))
     assert f"{run.journal} is damaged: '{line[:20]}" in err
     for command in (("runs",), ("runs", "show", "tiny"), SAMPLE):
         said(*command, codes=(0,))
+    run.journal.write_text(f"{run.journal.read_text()}{line}\n")
+    other = RunFolder(shutil.copytree(run.path, run.path.with_name("20260101-000000-1")))
+    assert "is not a journal's line; delete that line" in said("compare", run.id, other.id, codes=(2,))
+    assert main(["runs", "show", run.id]) == 0
+    assert "is not a journal's line; delete that line" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json"])

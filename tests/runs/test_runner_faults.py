@@ -1,6 +1,7 @@
 """Whatever goes wrong: one sentence, exit code 2, no traceback, and nothing that was trained is lost."""
 
 import re
+import shlex
 
 import pytest
 import torch
@@ -352,3 +353,7 @@ def test_a_recipe_that_was_changed_afterwards_does_not_fit_the_checkpoint(work, 
         assert len(err) < 500
         found.add(err)
     assert len(found) == 1
+    assert re.search(r"generator\.\S+ has shape \(.+\) there, and \(.+\) by the recipe, and \d+ more differ; ", err)
+    assert only_run(work / "runs").read().status == "finished"
+    command = shlex.split(err.partition("train the changed one anew: ganflow ")[2])
+    assert ganflow(*command, "-q", "~metrics")[0] == 0
