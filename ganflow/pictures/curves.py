@@ -74,7 +74,14 @@ def panels_of(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Curve]]]:
             if title and math.isfinite(value):
                 points[title].setdefault(name.removeprefix("critic/").removeprefix("generator/"), {})[entry.round] = value
     curves = {title: {name: _curve(of) for name, of in named.items()} for title, named in points.items()}
-    return [(title, group) for title in PANELS for group in _alike(curves[title])]
+    return [(_title(title, group, alone=len(groups) == 1), group) for title in PANELS for groups in [_alike(curves[title])]
+            for group in groups]  # fmt: skip
+
+
+def _title(title: str, group: Mapping[str, Curve], *, alone: bool) -> str:
+    """A panel's title, which says of several about the same what is in this one."""
+    first, *others = group
+    return title if alone else f"{title}: {first}{', …' if others else ''}"
 
 
 def _panel_of(name: str, entry: Entry) -> str | None:

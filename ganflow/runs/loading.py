@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +180,13 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
     return encoder
 
 
+def only_damaged(folder: RunFolder, wrong: Sequence[Damaged]) -> GanflowError:
+    """An error that says what helps a run all of whose checkpoints are damaged."""
+    again = f"ganflow run {shlex.quote(str(here(folder.recipe)))}"
+    damaged = f"only damaged checkpoints: {'; '.join(map(str, wrong))}; restore one from a backup, or train anew: {again}"
+    return GanflowError(f"run {folder.id} has {damaged}")
+
+
 def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     """The checkpoint that "last", "best" or a file's path means.
 
@@ -191,9 +198,7 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
         if checkpoint is None:
-            damaged = f"only damaged checkpoints: {'; '.join(map(str, wrong))}; restore one from a backup, or train anew: "
-            again = f"ganflow run {shlex.quote(str(here(folder.recipe)))}"
-            raise GanflowError(f"run {folder.id} has {damaged}{again}" if wrong else _without(folder))
+            raise only_damaged(folder, wrong) if wrong else GanflowError(_without(folder))
         if wrong:
             raise NewestDamaged(
                 f"the newest checkpoint of run {folder.id} is damaged: {'; '.join(map(str, wrong))}; the newest whole one is "

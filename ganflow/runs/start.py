@@ -22,7 +22,7 @@ from ganflow.runs.amend import Changes, amended, first_lines, same_data, to_trai
 from ganflow.runs.checkpoints import WEIGHTS, Checkpoint, newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.kept import recipe_of_run
-from ganflow.runs.loading import find_checkpoint, is_exported, load_weights, origin_of
+from ganflow.runs.loading import find_checkpoint, is_exported, load_weights, only_damaged, origin_of
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
@@ -209,7 +209,7 @@ def resume(
         position = Position(folder, *newest(folder.checkpoints), changed=bool(changes.lines))
         found, damaged = position.checkpoint, position.damaged
         if found is None and damaged:
-            raise GanflowError(f"run {folder.id} cannot go on, its checkpoints are damaged: {'; '.join(map(str, damaged))}")
+            raise only_damaged(folder, damaged)
         if found and found.round > wanted.train.rounds:
             raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
         if found and found.round == wanted.train.rounds and before.status == "finished":

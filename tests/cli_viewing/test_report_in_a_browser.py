@@ -50,6 +50,8 @@ def test_a_page_follows_a_run(tmp_path):
             page.reload()
             assert "interrupted" in page.inner_text("#state")
             assert page.inner_text("#caption") == "round 0"  # what was looked at stays
+            page.set_viewport_size({"width": 380, "height": 800})  # a telephone: nothing is cut off
+            assert page.evaluate("document.documentElement.scrollWidth") <= 380
             assert errors == []
             browser.close()
     finally:

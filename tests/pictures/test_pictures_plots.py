@@ -54,8 +54,8 @@ def test_terms_estimates_and_metrics_have_panels_and_nothing_else_has():
         ("critic's terms", ["w"]),
         ("generator's terms", ["w"]),
         ("estimates", ["w_estimate"]),
-        ("metrics", ["frechet"]),
-        ("metrics", ["precision", "recall"]),
+        ("metrics: frechet", ["frechet"]),
+        ("metrics: precision, …", ["precision", "recall"]),
     ]
     rounds, values = panels[3][1]["frechet"]
     assert (rounds.tolist(), values.tolist()) == ([500, 1000], [80, 20])

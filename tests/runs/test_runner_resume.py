@@ -317,7 +317,7 @@ def test_when_all_checkpoints_are_damaged_nothing_is_done(trained, ganflow):
     before = files(trained.path)
     code, out, err = ganflow("run", "--resume", "latest")
     assert (code, out) == (2, "")
-    assert err.startswith(f"ganflow: run {trained.id} cannot go on, its checkpoints are damaged: round-00000006.safetensors does")
+    assert err.startswith(f"ganflow: run {trained.id} has only damaged checkpoints: round-00000006.safetensors does")
     assert files(trained.path) == before
 
 
