@@ -11,7 +11,7 @@ from docs_helpers import DOCS, ROOT, blocks
 TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.rare  # ten minutes where two others are running
+@pytest.mark.slow  # five minutes where other programs run
 def test_the_tutorial_can_be_typed(tmp_path):
     script = "\n".join(code for language, code in blocks(TUTORIAL) if language == "bash")
     program = tmp_path / "bin" / "ganflow"
