@@ -11,7 +11,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from ganflow.errors import GanflowError
 from ganflow.files import foreign
 from ganflow.runs import lock, trials
 from ganflow.runs import record as records
+from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
 DEFAULT_ROOT = Path(os.environ.get("GANFLOW_RUNS") or "runs")
@@ -120,16 +120,20 @@ def create(root: Path, name: str) -> RunFolder:
         GanflowError: the folder cannot be written.
     """
     while True:
-        folder = RunFolder((root / name / stamp()).absolute())
+        folder = RunFolder((root / name / new_id(root)).absolute())
         try:
             return make(folder)
         except FileExistsError:  # another process's, of the same tenth of a millisecond
             continue
 
 
-def stamp() -> str:
-    """The time in UTC, for an id: "20261125-093015-0421", the last part in tenths of a millisecond."""
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-2]
+def new_id(root: Path) -> str:
+    """An id for a run or a sweep that begins now, later than all in the runs folder."""
+    sweeps = []
+    for sweep in all_sweeps(root):
+        with suppress(GanflowError):
+            sweeps.append(sweep.read().id)
+    return stamp([*sweeps, *(path.name for path in root.glob("*/*"))])
 
 
 def make(folder: RunFolder) -> RunFolder:

@@ -238,7 +238,7 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
     recipe = plan.recipe
     return {
         "kind": "sweep",
-        "id": folders.stamp(),
+        "id": folders.new_id(folder.path.parent),
         "name": folder.sweep,
         "recipe": recipe.name,
         "status": "waiting",

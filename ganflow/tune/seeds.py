@@ -77,7 +77,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
         write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
         folder.update(
             kind="sweep",
-            id=folders.stamp(),
+            id=folders.new_id(root),
             name=folder.sweep,
             recipe=recipe.name,
             status="waiting",
