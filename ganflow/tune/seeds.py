@@ -68,6 +68,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
     objective = rule(asked.best, asked.best_mode, recipe.metrics, metrics, names)
     if objective:
         objective.check()
+    folders.check_readable(root)
     numbered = (f"{recipe.name}-seeds-{number}" for number in itertools.count(1))
     to = tracking(recipe)
     folder = SweepFolder((root / next(n for n in numbered if not (root / n).exists())).absolute())
