@@ -176,8 +176,9 @@ def _check_file(uri: str) -> None:
     file = sqlite_file(uri)
     check_readable(file.parent)
     if os.path.isfile(file) and not os.access(file, os.R_OK):
-        raise GanflowError(f"cannot read MLflow's database {file}: {os.strerror(errno.EACCES)}; keep MLflow's data elsewhere, e.g. "
-                           f"track.uri={SQLITE}mlflow-2.db")
+        why = os.strerror(errno.EACCES)
+        how = f"keep MLflow's data elsewhere, e.g. track.uri={SQLITE}mlflow-2.db"
+        raise GanflowError(f"cannot read MLflow's database {file}: {why}; {how}")
     if uri.removeprefix(SQLITE).startswith("file:") or not file.is_file() or not file.stat().st_size:
         return
     lock = lock_beside(file)

@@ -30,8 +30,8 @@ print(json.dumps(found))
 OF_ONE = ("runs show NAME", "sample NAME", "run -q --resume NAME", "runs rm NAME --yes", "compare NAME other", "report NAME",
           "sample runs/NAME", "sweeps show NAME", "sweeps stop NAME", "tune --resume NAME -q", "runs show NAME/1")  # fmt: skip
 OF_ALL = ("runs", "runs --json", "sweeps", "sweeps --json", "sample latest", "run -q --resume latest",
-          "tune --resume latest -q", "tune small.yaml -q", "run small.yaml -q", "run small.yaml --seeds 2 -q", "compare a b", "sync --all",
-          "runs show x")  # fmt: skip
+          "tune --resume latest -q", "tune small.yaml -q", "run small.yaml -q", "run small.yaml --seeds 2 -q", "compare a b",
+          "sync --all", "runs show x")  # fmt: skip
 
 
 @pytest.fixture
