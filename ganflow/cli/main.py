@@ -20,7 +20,6 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, NoReturn
@@ -29,6 +28,7 @@ from ganflow import printing, synonyms
 from ganflow.cli.helping import EXAMPLES as EXAMPLES_OF
 from ganflow.cli.helping import Example, Formatter, epilog, wrapped
 from ganflow.errors import GanflowError, NewestDamaged, PluginError
+from ganflow.installed import about, entry_points, kept_off_stdout
 from ganflow.printing import say, say_text
 from ganflow.version import __version__
 
@@ -261,8 +261,8 @@ def _command_hint(name: str, known: Sequence[str]) -> str:
 def plugin_commands() -> dict[str, list[tuple[str, str]]]:
     """By the command's name, (distribution, module) of each package that offers it."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for point in entry_points(group="ganflow.commands"):  # an editable install can be seen twice
-        found.setdefault(point.name, set()).add((point.dist.name if point.dist else "?", point.value))
+    for point in entry_points("ganflow.commands"):  # an editable install can be seen twice
+        found.setdefault(point.name, set()).add((about(point.dist)[0], point.value))
     return {name: sorted(found[name]) for name in sorted(found)}
 
 
@@ -276,8 +276,9 @@ def load_plugin_command(name: str, claims: list[tuple[str, str]]) -> Command:
         raise PluginError(f"the command '{name}' is brought by {' and by '.join(who for who, _ in claims)}; uninstall one")
     who, value = claims[0]
     try:
-        module = import_module(value)
-    except Exception as error:
+        with kept_off_stdout():
+            module = import_module(value)
+    except (Exception, SystemExit) as error:
         raise PluginError(f"the command '{name}' of {who} cannot be used: {type(error).__name__}: {error}") from error
     missing = [part for part in ("HELP", "arguments", "main") if not hasattr(module, part)]
     if missing:

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from ganflow.contract.hooks import ROLES
 from ganflow.errors import GanflowError, did_you_mean, origin
+from ganflow.installed import about, entry_points
 from ganflow.printing import say
 from ganflow.version import __version__
 
@@ -120,8 +120,8 @@ def check_name(name: str) -> None:
         raise GanflowError(f"'{name}' cannot be a plugin's name: {form}{hint}")
     if name in ROLES:
         raise GanflowError(f"'{name}' is the name of a role; give the plugin another name")
-    for point in entry_points(group="ganflow", name=name):
-        who = origin(point.dist.name, point.dist.version) if point.dist else "an installed package"
+    for point in entry_points("ganflow", name):
+        who = origin(*about(point.dist)) if point.dist else "an installed package"
         raise GanflowError(f"there is a plugin '{name}' already, of {who}; choose another name (ganflow plugins lists all)")
     if find_spec(module_of(name)) is not None:
         raise GanflowError(f"there is a module {module_of(name)} already; choose another name for the plugin")

@@ -24,7 +24,7 @@ from ganflow.cli.listing import (
 )
 from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import locked, status
+from ganflow.runs.folders import check_readable, locked, status
 from ganflow.sweeps.ranking import best_of, front_of, fronts, leading, ranking
 from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, current, every_score
@@ -54,6 +54,7 @@ def sweeps_command(args: argparse.Namespace) -> int:
     if args.write and args.action != "show":
         raise GanflowError("--write goes with show: ganflow sweeps show SWEEP --write")
     if not args.action:
+        check_readable(args.runs)
         none = f"no sweeps in {args.runs}/ yet; start one with: ganflow tune wgan"
         say_list(all_sweeps_facts(args.runs), table, none, args.json)
         return 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganflow import machine
 from ganflow.engine.compat import TO_COPY, DispatchMode, tree_leaves
@@ -90,6 +92,30 @@ class Meter(DispatchMode):
 
     def _forget(self, key: int) -> None:
         self._total -= self._alive.pop(key, 0)
+
+
+def check_call(network: nn.Module, call: Callable[..., Tensor], inputs: dict[str, Tensor]) -> None:
+    """Check that what a network makes of large inputs fits in the memory that is free, by a copy of it without numbers. One that
+    reads numbers, or says where its tensors are, is not checked.
+
+    Args:
+        call: of a network and inputs.
+
+    Raises:
+        MemoryError: it does not.
+    """
+    device = next(network.parameters()).device
+    if sum(t.numel() * t.element_size() for t in inputs.values()) < LARGE // 16 or (room := free(device)) is None:
+        return
+    try:
+        probe = copy.deepcopy(network).to("meta")
+        with torch.inference_mode(), Meter([*probe.parameters(), *probe.buffers()]) as meter:
+            call(probe, {name: t.to("meta") for name, t in inputs.items()})
+    except Exception as error:
+        logging.getLogger("ganflow").info("the memory of a call is not estimated: %s", error)
+        return
+    if max(meter.line, default=0) > room:
+        raise MemoryError
 
 
 class _Guard(DispatchMode):

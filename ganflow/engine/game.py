@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from ganflow.contract.data import Data, Prior
 from ganflow.contract.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
 from ganflow.contract.signature import Z, played, signatures_of
-from ganflow.engine.allocation import Meter, check_room
+from ganflow.engine.allocation import Meter, check_call, check_room
 from ganflow.engine.compat import BatchNorm
 from ganflow.engine.feed import keyed_generator
 from ganflow.engine.losses import check_terms, modules_in
@@ -303,6 +303,7 @@ class Game(nn.Module):
 
         Raises:
             ValueError: the generator has no such signature, or images are too small for it.
+            MemoryError: images are too large for the memory that is free.
         """
         if name not in self.signatures:
             raise ValueError(f"this game's generator has no signature '{name}' (there are: {', '.join(self.signatures)})")
@@ -325,7 +326,10 @@ class Game(nn.Module):
         pieces: list[Tensor] = []
         with evaluating(network), fork_rng(like.device, seed):
             for piece in zip(*(t.split(batch) for t in inputs.values()), strict=True):
-                made = signature(network, dict(zip(inputs, map(prepared, piece), strict=True)))
+                arguments = dict(zip(inputs, map(prepared, piece), strict=True))
+                if not pieces:
+                    check_call(network, signature, arguments)
+                made = signature(network, arguments)
                 pieces.append((made[:, :, :height, :width] if any(spare) and made.dim() == 4 else made).float().cpu())
                 if len(pieces) == 1 and (n := max(map(len, inputs.values()))) > batch:  # all pieces, and all together
                     check_room(8 * n * pieces[0][:1].numel(), f"{n} examples that the generator makes", FEWER)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 # Up to twice Pillow's limit, 179 million pixels, is read without a word; beyond, Pillow raises an error.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of damaged metadata, whose file they do not name
 STRIP = 22  # height of a caption in pixels
 LAST = 1500  # milliseconds that the last frame of an animation stays, so that one sees the result
 

@@ -12,13 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import Distribution, entry_points
 from types import ModuleType
 from typing import Any, get_type_hints
 
 from ganflow.contract.hooks import BUILDERS, CONTRACT, EVENTS, ROLES, Hook, arguments_of, hooks_of, options_of
 from ganflow.contract.settings import is_settings, keys
 from ganflow.errors import GanflowError, PluginError, did_you_mean, innermost, origin
+from ganflow.installed import about, entry_points, kept_off_stdout, unreadable
 from ganflow.machine import broken
 from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Component, Plugin
 
@@ -143,20 +143,16 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 @functools.cache
 def load_catalogue() -> Catalogue:
     """Every plugin of the entry-point group "ganflow", by name. Loaded once per process; `load_catalogue.cache_clear()`."""
-    about = functools.cache(_about)
-    found = [Plugin(point.name, point.value, *about(point.dist)) for point in entry_points(group=GROUP)]
+    known = functools.cache(about)
+    found = [Plugin(point.name, point.value, *known(point.dist)) for point in entry_points(GROUP)]
     # An editable install can be seen twice.
     once = {(p.name, re.sub(r"[-_.]+", "-", p.distribution).lower(), p.module): p for p in reversed(found)}
     claims: dict[str, list[Plugin]] = {}
     for plugin in sorted(once.values(), key=lambda p: (p.name, p.distribution, p.version, p.module)):
         claims.setdefault(plugin.name, []).append(plugin)
-    return Catalogue([plugin for claimed in claims.values() for plugin in _claimed(claimed)])
-
-
-def _about(distribution: Distribution | None) -> tuple[str, str]:
-    """Name and version. Slow: it parses the whole description."""
-    metadata = dict(distribution.metadata.items()) if distribution else {}  # type: ignore[attr-defined]
-    return metadata.get("Name", "?"), metadata.get("Version", "?")
+    why = "its entry points cannot be read, and whether it has plugins is not known"
+    hidden = [Plugin(name, "", name, "", f"{name}: {why}: {text}; install it again") for name, text in unreadable(GROUP).items()]
+    return Catalogue([*(plugin for claimed in claims.values() for plugin in _claimed(claimed)), *hidden])
 
 
 def _claimed(claims: list[Plugin]) -> list[Plugin]:
@@ -178,7 +174,8 @@ def _load(claims: list[Plugin]) -> Plugin:
     if not _MODULE.fullmatch(plugin.module):
         return replace(plugin, module="", error=f"{plugin}: its entry point must name a module, not '{plugin.module}'")
     try:
-        module = importlib.import_module(plugin.module)
+        with kept_off_stdout():
+            module = importlib.import_module(plugin.module)
     except _FAILURES as error:
         return replace(plugin, error=f"{plugin} cannot be imported: {_sentence(error, plugin.module)}")
     return load_module(module, plugin.name, plugin.distribution, plugin.version)
@@ -192,7 +189,8 @@ def load_module(module: ModuleType, name: str, distribution: str = "", version: 
     try:
         if trouble := _form(module):
             return replace(plugin, error=f"{plugin}: {trouble}")
-        module.register(offers)
+        with kept_off_stdout():
+            module.register(offers)
     except _FAILURES as error:
         if not offers.error:
             return replace(plugin, error=f"{plugin}: register failed: {_sentence(error, module.__name__)}")

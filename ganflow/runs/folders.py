@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import re
@@ -11,7 +12,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ganflow.errors import GanflowError
 from ganflow.files import foreign
 from ganflow.runs import lock, trials
 from ganflow.runs import record as records
+from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
 DEFAULT_ROOT = Path(os.environ.get("GANFLOW_RUNS") or "runs")
@@ -120,16 +121,20 @@ def create(root: Path, name: str) -> RunFolder:
         GanflowError: the folder cannot be written.
     """
     while True:
-        folder = RunFolder((root / name / stamp()).absolute())
+        folder = RunFolder((root / name / new_id(root)).absolute())
         try:
             return make(folder)
         except FileExistsError:  # another process's, of the same tenth of a millisecond
             continue
 
 
-def stamp() -> str:
-    """The time in UTC, for an id: "20261125-093015-0421", the last part in tenths of a millisecond."""
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-2]
+def new_id(root: Path) -> str:
+    """An id for a run or a sweep that begins now, later than all in the runs folder."""
+    sweeps = []
+    for sweep in all_sweeps(root):
+        with suppress(GanflowError):
+            sweeps.append(sweep.read().id)
+    return stamp([*sweeps, *(path.name for path in root.glob("*/*"))])
 
 
 def make(folder: RunFolder) -> RunFolder:
@@ -227,8 +232,20 @@ def status(folder: RunFolder, record: RunRecord) -> str:
     return "killed"
 
 
+def check_readable(*folders: Path) -> None:
+    """Check that folders, where they are there, can be read: what is in others seems not to be there.
+
+    Raises:
+        GanflowError: one cannot.
+    """
+    for folder in folders:
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise GanflowError(f"cannot read the folder {folder}: {os.strerror(errno.EACCES)}")
+
+
 def all_runs(root: Path) -> Iterator[RunFolder]:
     """Every run under `root`, oldest first."""
+    check_readable(root)
     found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{FILE}"))
     yield from sorted(found, key=lambda run: run.id)
 
@@ -246,6 +263,7 @@ def is_sweep(folder: RunFolder) -> bool:
 
 def all_sweeps(root: Path) -> list[RunFolder]:
     """Every sweep under `root`, by name; those with a damaged run.json, too."""
+    check_readable(root)
     return [sweep for found in sorted(root.glob(f"*/{FILE}")) if is_sweep(sweep := RunFolder(found.parent.absolute()))]
 
 
@@ -255,6 +273,7 @@ def find_sweep(name: str, root: Path) -> RunFolder | None:
     Raises:
         GanflowError: something in its folder leads out of it.
     """
+    check_readable(root, Path(name), root / name)
     meant = (RunFolder(path.absolute()) for path in (Path(name), root / name))
     found = next(filter(is_sweep, meant), None)
     if found:
@@ -342,6 +361,7 @@ def find_any(run: str, root: Path) -> RunFolder:
 
 def find_unchecked(run: str, root: Path) -> RunFolder:
     """As `find_any`, also where something in the folder of what is found leads out of it. The sweep of a trial is checked."""
+    check_readable(root, Path(run), root / run)
     paths = (RunFolder(path.absolute()) for path in (Path(run), root / run))
     if (sweep := next(filter(is_sweep, paths), None)) is not None:
         return sweep

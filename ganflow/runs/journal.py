@@ -187,7 +187,7 @@ def _parse(line: bytes, path: Path) -> Entry:
     try:
         entry = json.loads(line)
         made = Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
-        if 0 <= made.round < 2**62 and abs(made.time) < _LATEST:
+        if 0 <= made.round < 2**62 and 0 <= made.time < _LATEST:
             return made
         raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):

@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from ganflow.errors import GanflowError, RecipeError, origin
+from ganflow.installed import about, entry_points
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.record import Plugin, RunRecord, is_newer
 from ganflow.version import __version__
@@ -75,8 +75,8 @@ def absent(record: RunRecord) -> dict[str, Plugin]:
 
 def _installed(name: str) -> str:
     """The distribution and version that have a plugin now; "" where none has."""
-    found = [point.dist for point in entry_points(group="ganflow", name=name) if point.dist]
-    return origin(found[0].name, found[0].version) if found else ""
+    found = [point.dist for point in entry_points("ganflow", name) if point.dist]
+    return origin(*about(found[0])) if found else ""
 
 
 def advice(lost: Mapping[str, Plugin]) -> str:

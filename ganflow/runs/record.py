@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -15,6 +14,7 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, g
 from ganflow.addresses import map_texts, without_secrets
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
+from ganflow.runs.ids import is_time
 from ganflow.runs.lock import locked
 from ganflow.version import __version__
 
@@ -374,11 +374,8 @@ def mistyped(key: str, value: Any, hint: Any) -> str | None:
         return f"{key} is {_shown(value)}, which is too small"
     if hint in (int, float) and abs(value) > _MOST.get(key.rpartition(".")[2], _MOST_OF_ALL if hint is int else math.inf):
         return f"{key} is {_shown(value)}, which is too large"
-    if key == "created":
-        try:
-            datetime.fromisoformat(str(value))
-        except ValueError:
-            return f"{key} is {_shown(value)}, not a time"
+    if key == "created" and not is_time(str(value)):
+        return f"{key} is {_shown(value)}, not a time"
     return None
 
 

@@ -8,7 +8,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ganflow.errors import GanflowError
@@ -76,11 +78,18 @@ def _is_evaluation(entry: Entry) -> bool:
 def _state(now: str, round: int, record: RunRecord, found: Sequence[Entry]) -> str:
     text = f"{now}, round {round} of {record.rounds or '?'}"
     if len(found) > 1 and now == "running":
-        speed = (found[-1].round - found[0].round) / max(1e-9, found[-1].time - found[0].time)
-        if speed > 0 and record.rounds > round:
-            left = (record.rounds - round) / speed
+        paces = _paces([entry for entry in found if not _is_evaluation(entry)])
+        if paces and record.rounds > round:
+            left = (record.rounds - round) * median(paces)
             text += f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
     return text + (f": {record.error}" if record.error else "")
+
+
+def _paces(found: Sequence[Entry]) -> list[float]:
+    """Seconds per round from each report to the next, without those before which the clock was set back. Their median passes
+    over one that was set forward, and over a night between a run's end and its going on."""
+    steps = [(after.time - before.time, after.round - before.round) for before, after in pairwise(found)]
+    return [seconds / rounds for seconds, rounds in steps if seconds > 0 and rounds > 0]
 
 
 def _panels(found: Sequence[Entry]) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ OVER = ("finished", "stopped", "diverged", "failed")
 """States in which a trial is over. "stopped": early, by the scheduler, by an alarm, by hand or with the sweep's budget; "failed":
 died more often than it may be retried."""
 FILE = "trials.jsonl"
+MOST = 10**9
+"""The largest number of a trial: folders are called by it."""
 _DECIDING: Mapping[str, Any] = {"confirms": int | None, "state": str}
 
 
@@ -68,10 +70,11 @@ def lines(path: Path, known: Mapping[str, Any]) -> Iterator[tuple[int, dict[str,
         return
     for row, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
         try:
-            values = json.loads(line)
-            number, values = int(values.pop("trial")), {name: value for name, value in values.items() if name in known}
-            if wrong := next(filter(None, (mistyped(name, value, known[name]) for name, value in values.items())), None):
-                raise ValueError(wrong)
-            yield number, values
-        except (ValueError, KeyError, AttributeError, TypeError):
+            found = json.loads(line)
+            number, values = found.pop("trial"), {name: value for name, value in found.items() if name in known}
+            wrong = next(filter(None, (mistyped(name, value, known[name]) for name, value in values.items())), None)
+            if wrong or type(number) is not int or abs(number) > MOST:
+                raise ValueError
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise GanflowError(f"{path}:{row} is damaged: not a trial's record; delete that line and resume") from None
+        yield number, values

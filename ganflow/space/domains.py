@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -218,7 +219,8 @@ class Steps(Discrete):
         return self._index(value)
 
     def contains(self, value: Any) -> bool:
-        return is_number(value) and 0 <= self._index(value) < self.count and math.isclose(self.nth(self._index(value)), value)
+        near = is_number(value) and abs(value - self.low) <= self.step * self.count  # else its index may be infinite
+        return near and 0 <= self._index(value) < self.count and math.isclose(self.nth(self._index(value)), value)
 
     def edges(self) -> list[Any]:
         few = range(self.count) if self.count <= _FEW else (0, 1, self.count // 2, self.count - 1)
@@ -355,4 +357,4 @@ def _shortened(text: str) -> str:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

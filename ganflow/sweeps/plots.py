@@ -101,8 +101,11 @@ class SweepPlots:
         self.filled, self.keys, self.shown = self._filled(), list(shown), shown
         self.evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
         if not self.unordered:
-            with quietly():
-                self.keys = list(optuna.importance.get_param_importances(self.filled, evaluator=self.evaluator))
+            try:
+                with quietly():
+                    self.keys = list(optuna.importance.get_param_importances(self.filled, evaluator=self.evaluator))
+            except ValueError:  # of scikit-learn, whose forests are of float32
+                self.unordered = "a finished trial has a value that is too large to be compared"
 
     def _filled(self) -> optuna.Study:
         """The finished trials, with a value for keys that do not exist: the one in the middle of the others', or a category.

@@ -128,7 +128,7 @@ def frozen(trial: TrialRecord, domains: Mapping[str, Domain], objectives: Iterab
     Optuna knows no scores of pruned trials.
 
     Args:
-        domains: by key; other keys are left out.
+        domains: by key; other keys are left out, and values that are not in them: of records that somebody changed.
         objectives: with several metrics their names.
     """
     from optuna.trial import TrialState, create_trial
@@ -140,7 +140,7 @@ def frozen(trial: TrialRecord, domains: Mapping[str, Domain], objectives: Iterab
     state = TrialState.RUNNING if not trial.over else TrialState.FAIL if trial.cause else TrialState.PRUNED
     if trial.state == "finished" and complete:
         state = TrialState.COMPLETE
-    tried = {key: domains[key] for key in trial.config if key in domains}
+    tried = {key: domains[key] for key, value in trial.config.items() if key in domains and domains[key].contains(value)}
     return create_trial(
         state=state,
         values=scores if state == TrialState.COMPLETE else None,

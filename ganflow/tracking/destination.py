@@ -5,6 +5,7 @@ Only stores that the user named himself, now or once before, get his credentials
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from ganflow import child
 from ganflow.addresses import SQLITE, absolute, is_http, normal, password_problem, plain_file, shown
 from ganflow.errors import GanflowError
 from ganflow.files import write_text
-from ganflow.runs.folders import RunFolder
+from ganflow.runs.folders import RunFolder, check_readable
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
 from ganflow.tracking.outbox import STORE, State, default_uri, sqlite_file
@@ -173,6 +174,11 @@ def _check_file(uri: str) -> None:
     import sqlite3
 
     file = sqlite_file(uri)
+    check_readable(file.parent)
+    if os.path.isfile(file) and not os.access(file, os.R_OK):
+        why = os.strerror(errno.EACCES)
+        how = f"keep MLflow's data elsewhere, e.g. track.uri={SQLITE}mlflow-2.db"
+        raise GanflowError(f"cannot read MLflow's database {file}: {why}; {how}")
     if uri.removeprefix(SQLITE).startswith("file:") or not file.is_file() or not file.stat().st_size:
         return
     lock = lock_beside(file)

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -22,7 +23,7 @@ from ganflow.files import write_text
 from ganflow.runs import evaluations
 from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_running, is_sweep
-from ganflow.runs.journal import Entry
+from ganflow.runs.journal import Entry, backwards
 from ganflow.runs.record import FILE, HERE, RunRecord, expanded, mistyped, portable
 
 ENDS = {
@@ -245,6 +246,19 @@ def configured(folder: RunFolder) -> Iterator[Entry]:
         last = max(values["round"], last + 1)
         numbers = {key: v for key, v in values["config"].items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         yield Entry(last, values["time"], {f"{CONFIG}{dotted(key)}": float(value) for key, value in numbers.items()})
+
+
+def began(folder: RunFolder) -> int | None:
+    """Milliseconds since 1970 at which a run began; None where its record does not say."""
+    created = folder.read().created
+    return int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
+
+
+def ended(folder: RunFolder) -> int | None:
+    """Milliseconds since 1970 of a run's last report, and not before it began: a clock may have been set back since; None where
+    there is no report."""
+    last = next(backwards(folder.journal), None)
+    return max(int(last.time * 1000), began(folder) or 0) if last else None
 
 
 def over_seeds(folder: RunFolder) -> Iterator[Entry]:

@@ -10,7 +10,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,8 +254,7 @@ class Connection:
             run: Any = None if made is not None and key not in made else next(self._find(folder, RUN_ID, key), None)
             if run is None:
                 tags = {RUN_ID: key} | ({PARENT: parent} if parent else {})
-                created = folder.read().created
-                start = int(datetime.fromisoformat(created).timestamp() * 1000) if created else None
+                start = outbox.began(folder)
                 if sweep:
                     self._prefer(folder)
                 run = self.client().create_run(self.experiment(folder), start_time=start, tags=tags, run_name=run_name(folder))

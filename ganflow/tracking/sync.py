@@ -227,9 +227,8 @@ class Sender:
         due = self.checkpoint is not None or (status == "finished" and settings(self.folder)["log_model"])
         problem = self._send_model(client, evaluated) if due and not self.sweep else None
         if self.state.status != status:
-            times = [entry.time for entry in journal.entries(self.folder.journal)]
             client.set_tag(self.state.run_id, contents.STATUS, status)
-            client.set_terminated(self.state.run_id, ENDS[status], end_time=int(times[-1] * 1000) if times else None)
+            client.set_terminated(self.state.run_id, ENDS[status], end_time=outbox.ended(self.folder))
         if (self.state.status, self.state.seen) != (status, seen):
             self._note(status=status, seen=seen)
         if isinstance(problem, NotRegistered):

@@ -23,6 +23,7 @@ from ganflow.files import read_bytes, write_text
 from ganflow.machine import broken
 from ganflow.recipe import Tune
 from ganflow.runs import folders
+from ganflow.runs.ids import stamp
 from ganflow.space.space import Config, Space
 from ganflow.space.validation import read_point
 from ganflow.sweeps.records import SweepFolder, TrialRecord
@@ -72,7 +73,8 @@ def ask(folder: SweepFolder, **request: Any) -> None:
     Raises:
         GanflowError: it cannot be written.
     """
-    path = folder.path / FOLDER / f"{folders.stamp()}-{os.getpid()}.json"
+    waiting = [path.name for path, _ in requests(folder)]
+    path = folder.path / FOLDER / f"{stamp(waiting)}-{os.getpid()}.json"
     try:
         path.parent.mkdir(exist_ok=True)
         write_text(path, json.dumps(request) + "\n")

@@ -201,6 +201,7 @@ def free_folder(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     """
     if name is not None and not NAME.fullmatch(name):
         raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+    folders.check_readable(root)
     numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
     folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
     if os.path.lexists(folder.path):
@@ -223,6 +224,7 @@ def find(name: str, root: Path) -> SweepFolder:
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
+    folders.check_readable(root, Path(name), root / name)
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
     if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
         found = [SweepFolder(newest.path)]
@@ -249,7 +251,7 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
     recipe = plan.recipe
     return {
         "kind": "sweep",
-        "id": folders.stamp(),
+        "id": folders.new_id(folder.path.parent),
         "name": folder.sweep,
         "recipe": recipe.name,
         "status": "waiting",

@@ -68,6 +68,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
     objective = rule(asked.best, asked.best_mode, recipe.metrics, metrics, names)
     if objective:
         objective.check()
+    folders.check_readable(root)
     numbered = (f"{recipe.name}-seeds-{number}" for number in itertools.count(1))
     to = tracking(recipe)
     folder = SweepFolder((root / next(n for n in numbered if not (root / n).exists())).absolute())
@@ -77,7 +78,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
         write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
         folder.update(
             kind="sweep",
-            id=folders.stamp(),
+            id=folders.new_id(root),
             name=folder.sweep,
             recipe=recipe.name,
             status="waiting",

@@ -150,7 +150,8 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
 
             return load_file(file)
     except Exception as error:  # safetensors' and numpy's errors have no base in common
-        raise GanflowError(f"{key}: cannot read {file}: {error}") from error
+        why, *_ = str(error).splitlines() or [type(error).__name__]  # the others of numpy's advise to trust the file
+        raise GanflowError(f"{key}: cannot read {file}: {why}") from error
     raise GanflowError(f"{key}: {file} is neither .npy, .npz nor .safetensors; pickles (.pt, .pkl) are never read")
 
 

@@ -104,10 +104,11 @@ def read_numbers(file: Path, channels: int) -> Tensor:
     """Images of a .npy file: (H, W), (C, H, W), (H, W, C), or several of such after each other; uint8, or floating-point in
     [-1, 1] or, where none is below 0, in [0, 1]."""
     try:
-        with open_regular(file) as opened:
-            array = np.load(opened, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise GanflowError(f"cannot read the image {file}: {error}") from error
+        open_regular(file).close()  # what maps it would wait for a pipe
+        array = np.load(file, mmap_mode="r", allow_pickle=False)  # mapped: a header may ask for more than any memory holds
+    except Exception as error:  # numpy's have no base in common: a header is read as Python's tokens
+        why, *_ = str(error).splitlines() or [type(error).__name__]  # the others of numpy's advise to trust the file
+        raise GanflowError(f"cannot read the image {file}: {why}") from error
     shape = tuple(array.shape)
     if 0 in shape:
         raise GanflowError(f"{file} is empty: shape {shape}")

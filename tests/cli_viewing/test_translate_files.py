@@ -1,5 +1,8 @@
 """ganflow translate: files as people have them, what it writes, and pictures in tiles."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -226,3 +229,47 @@ def test_what_does_not_fit(runs, translate, tmp_path, monkeypatch):
     code, _, err = translate("colour", "a.png")
     assert code == 2
     assert "a picture of 24 × 16 does not fit in memory at once: --tile 512" in err
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_before_it_is_translated(translate, tmp_path, monkeypatch):
+    """The kernel would end the process: it promises more memory than there is."""
+    save(tmp_path / "in" / "large.png", 800, 800, 3)
+    monkeypatch.setattr("ganflow.engine.allocation.LARGE", 2**20)
+    monkeypatch.setattr("ganflow.machine.available", lambda: 2**25)
+    code, _, err = translate("colour", "in/large.png", "-o", "out")
+    assert (code, err) == (2, "ganflow: a picture of 800 × 800 does not fit in memory at once: --tile 512\n")
+    assert translate("colour", "in/large.png", "-o", "out", "--tile", "64")[0] == 0
+
+
+def npy(header):
+    """A .npy file of nothing but a header."""
+    return b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 3, 16000, 16000), }"), "mmap length"),
+        (npy("(" * 60_000), "Header info length (60001) is large"),
+        (npy("(" * 5_000), "EOF in multi-line statement"),
+        (npy("{'descr': '|O', 'fortran_order': False, 'shape': (3, 4, 4), }"), "Python objects in dtype"),
+        (b"", "No data left in file"),
+    ],
+)
+def test_a_file_of_numbers_from_a_stranger(translate, tmp_path, data, why):
+    """One line, which does not say how the file is trusted; nor is it memory that is short."""
+    (tmp_path / "x.npy").write_bytes(data)
+    code, _, err = translate("colour", "x.npy")
+    assert code == 2
+    assert err.startswith("ganflow: cannot read the image x.npy: ")
+    assert err.count("\n") == 1
+    assert "pickle" not in err
+    assert why in err
+
+
+def test_damaged_metadata_is_no_warning_of_a_librarys(tmp_path):
+    (tmp_path / "x.tif").write_bytes(b"II*\0\x08\0\0\0" + b"\xff" * 100)
+    code = "import sys, pathlib; from ganflow import read_image; read_image(pathlib.Path(sys.argv[1]), 3)"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.tif")], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].endswith("x.tif: not an image")
+    assert "Warning" not in done.stderr

@@ -14,7 +14,7 @@ import pytest
 from ganflow import files
 from ganflow.cli import main
 from ganflow.errors import GanflowError
-from ganflow.runs import folders, lock, record
+from ganflow.runs import folders, ids, lock, record
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking.outbox import State
 
@@ -281,7 +281,7 @@ def test_ids_do_not_go_back_with_the_clocks(monkeypatch):
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # 14 hours ahead
     time.tzset()
     try:
-        assert folders.stamp()[:13] == time.strftime("%Y%m%d-%H%M", time.gmtime())
+        assert ids.stamp()[:13] == time.strftime("%Y%m%d-%H%M", time.gmtime())
     finally:
         monkeypatch.undo()
         time.tzset()
