@@ -21,6 +21,7 @@ from ganflow.sweeps.table import counted, cut, exact, number, short_names, value
 
 # isort: split
 import matplotlib  # after the figures, which import it safely
+import numpy as np
 import optuna
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -102,7 +103,7 @@ class SweepPlots:
         self.evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
         if not self.unordered:
             try:
-                with quietly():
+                with quietly(), np.errstate(over="ignore"):  # numpy warns of what is raised below
                     self.keys = list(optuna.importance.get_param_importances(self.filled, evaluator=self.evaluator))
             except ValueError:  # of scikit-learn, whose forests are of float32
                 self.unordered = "a finished trial has a value that is too large to be compared"
