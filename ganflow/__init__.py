@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ganflow.cli.drawing import (
         MOST_TILES,
         add_run_arguments,
-        check_output_path,
         facts_of,
         print_written,
         shown_path,
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.engine.permutation import shuffled
     from ganflow.errors import GanflowError, NothingLeft, SettingsError, Unreadable
-    from ganflow.files import IMAGE_ENDINGS, open_regular, user_path
+    from ganflow.files import IMAGE_ENDINGS, check_output_path, open_regular, user_path
     from ganflow.machine import in_threads
     from ganflow.pictures.figure import COLOURS, FAINT, INK, add_axes, figure_image, new_figure
     from ganflow.pictures.files import (
@@ -92,7 +91,7 @@ _ROOMS = {
     "api.sweeping": "Sweep load_sweep resume_sweep run_seeds sweep",
     "api.trained": "TrainedRun load",
     "api.training": "resume run",
-    "cli.drawing": "MOST_TILES add_run_arguments check_output_path facts_of print_written shown_path whole_number write_output",
+    "cli.drawing": "MOST_TILES add_run_arguments facts_of print_written shown_path whole_number write_output",
     "contract.data": "Data Field IMAGE_RANGE IterableData Prior StreamData TensorData class_field",
     "contract.examples": "Examples ReadExamples StoredExamples",
     "contract.game": "Game Metric",
@@ -107,7 +106,7 @@ _ROOMS = {
     "engine.game": "evaluating fork_rng",
     "engine.permutation": "shuffled",
     "errors": "GanflowError NothingLeft SettingsError Unreadable",
-    "files": "IMAGE_ENDINGS open_regular user_path",
+    "files": "IMAGE_ENDINGS check_output_path open_regular user_path",
     "machine": "in_threads",
     "pictures.figure": "COLOURS FAINT INK add_axes figure_image new_figure",
     "pictures.files": (

@@ -78,6 +78,19 @@ def user_path(key: str, text: str, folder: Path | None = None) -> Path:
     return path
 
 
+def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
+    """A file that is to be written, checked before anything is computed.
+
+    Raises:
+        GanflowError: its ending is none of these, or its folder is not there.
+    """
+    if path.suffix.lower() not in endings:
+        raise GanflowError(f"what should {path} be? end its name in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise GanflowError(f"there is no folder {path.parent}/ to write {path.name} in")
+    return path
+
+
 def read_bytes(path: Path, most: int = -1) -> bytes:
     """The bytes of a regular file, or the first `most` of them; raises OSError as `open_file`."""
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:

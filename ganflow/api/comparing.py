@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.api.arguments import Name, name_of, root_of
 from ganflow.api.compared import ComparedRun, read_named, sections_of
 from ganflow.api.trained import frame
 from ganflow.errors import GanflowError, first_line
 from ganflow.evaluation.compare import Comparison, Measured, NotCompared, Row, aligned, difference
-from ganflow.runs.folders import DEFAULT_ROOT
+from ganflow.runs.folders import default_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
 LONGEST = 12  # digits of a fingerprint that are shown
 
 
-def compare(*names: str | Path, runs: str | Path = DEFAULT_ROOT) -> ComparedRuns:
+def compare(*names: Name, runs: str | Path | None = None) -> ComparedRuns:
     """Compare runs of the same data, as `ganflow compare` does.
 
     Args:
         names: of two runs or more: paths, ids or their beginnings, recipes' names, "latest", "SWEEP/3" for a sweep's trial 3;
-            that of `run_seeds` stands for all its trainings, with their means.
-        runs: the folder that runs are kept in.
+            that of `run_seeds` stands for all its trainings, with their means. Or runs and sweeps that were opened.
+        runs: as of `load`.
 
     Raises:
         GanflowError: there is no such run, two are the same one, their data differ, or no score was measured alike.
     """
-    root = Path(runs)
-    read = [read_named(str(name), root) for name in names]
-    if len(read) < 2:
-        raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
+    root = root_of(runs)
+    if len(names) < 2:
+        raise GanflowError('compare two runs or more: ganflow.compare("latest", "wgan") (`ganflow runs` lists them)')
+    read = [read_named(name_of(name), root) for name in names]
     if len({(run.folder.path, run.named) for run in read}) < len(read):
         meant = ", ".join(run.id for run in read)
         raise GanflowError(f"two of these names mean the same run ({meant}); name different ones")
@@ -173,7 +174,7 @@ def _evaluation(runs: Sequence[ComparedRun], metrics: Sequence[str], seeds: Any,
     names = [run.reference(root) for run in runs]
     words = [word for metric in metrics for word in ("--metric", metric)]
     words += ["--seeds", str(seeds)] if isinstance(seeds, int) else []
-    words += ["--runs", str(root)] if root != DEFAULT_ROOT and any(run.id in names for run in runs) else []
+    words += ["--runs", str(root)] if root != default_root() and any(run.id in names for run in runs) else []
     return f"ganflow evaluate {' '.join(names)} {shlex.join(words)}".rstrip()
 
 
@@ -222,10 +223,10 @@ def _picture(runs: Sequence[ComparedRun], scores: Mapping[str, Row]) -> Image:
     for i, run in enumerate(runs):
         path = newest_samples(run.example)
         if path is None:
-            raise GanflowError(f"run {run.title} has no picture of samples; leave --output out")
+            raise GanflowError(f"run {run.title} has no picture of samples")
         some = [f"{m.score.name} {run.shown(m)}" for row in scores.values() if (m := row[i])]
         found.append((path, run.title, ", ".join(some)))
     drawn = sheet(found)
     if drawn is None:
-        raise GanflowError("none of the runs' sample pictures can be read; leave --output out")
+        raise GanflowError("none of the runs' sample pictures can be read")
     return drawn

@@ -38,16 +38,23 @@ def drawing_game(folder: RunFolder, game: Game) -> Game:
     Raises:
         GanflowError: it needs more than a class to draw an example.
     """
+    if why := why_not_drawn(folder, game):
+        raise GanflowError(why)
+    return game
+
+
+def why_not_drawn(folder: RunFolder, game: Game) -> str:
+    """The reason for which a game needs more than a class to draw an example, in a sentence; empty where it does not."""
     sources = {source for source in game.signatures[game.maker].inputs.values() if source != "z"}
     if "text" in sources:
-        raise GanflowError(f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.reference()} \"…\"")
+        return f"run {folder.name} {folder.id} draws what sentences say: ganflow draw {folder.reference()} \"…\""
     if game.prior is None:
-        raise GanflowError(f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
-                           f"and cannot draw new ones; its pictures are in {here(folder.samples)}/")  # fmt: skip
+        return (f"run {folder.name} {folder.id} has no prior: its generator translates examples of {game.data.name} "
+                f"and cannot draw new ones; its pictures are in {here(folder.samples)}/")  # fmt: skip
     if others := [name for name in sources if game.data.fields[name].kind != "class"]:
-        raise GanflowError(f"run {folder.name} {folder.id} makes examples under a condition, '{others[0]}', which a command line "
-                           f"cannot give; its pictures are in {here(folder.samples)}/")  # fmt: skip
-    return game
+        return (f"run {folder.name} {folder.id} makes examples under a condition, '{others[0]}', which a command line "
+                f"cannot give; its pictures are in {here(folder.samples)}/")  # fmt: skip
+    return ""
 
 
 def data_of_run(folder: RunFolder) -> Data | None:
@@ -194,7 +201,7 @@ def interpolate(
 
     labels = labels or ([0] if classes else [])
     if len(labels) > 2:
-        raise GanflowError(f"--label: give one class, or two to go from one to the other; {len(labels)} were given")
+        raise GanflowError(f"label: give one class, or two to go from one to the other; {len(labels)} were given")
     if classes and len(labels) == 2:
         samples = _between_classes(game, classes, labels, rows, t, seed)
         return samples.reshape(rows, len(t), *samples.shape[1:])
@@ -222,7 +229,7 @@ def _between_classes(game: Game, classes: Classes, labels: Sequence[int], rows: 
         return game.call(game.maker, z.repeat_interleave(len(t), 0), **shares)
     except (RuntimeError, TypeError, IndexError) as error:
         raise GanflowError(f"this run's generator does not take shares of classes (n, classes) in place of labels, as a way "
-                           f"between two takes ({first_line(error)}); give one --label") from error  # fmt: skip
+                           f"between two takes ({first_line(error)}); give one label") from error  # fmt: skip
 
 
 def drawn_pictures(folder: RunFolder) -> list[Path]:
@@ -237,6 +244,21 @@ def drawn_pictures(folder: RunFolder) -> list[Path]:
         raise GanflowError(f"run {folder.name} {folder.id} has {found} in {here(folder.samples)}/, and an animation needs "
                            "two; train it for longer, or draw more often with train.sample_every")  # fmt: skip
     return frames
+
+
+def newest_picture(folder: RunFolder) -> Image:
+    """The last picture that a run drew over training; of an exported run the one that it has.
+
+    Raises:
+        GanflowError: there is none, or it cannot be read.
+    """
+    from ganflow.export.formats import SAMPLES
+    from ganflow.pictures.files import open_picture
+
+    path = max(folder.samples.glob("round-*.png"), default=folder.path / SAMPLES)
+    if not path.is_file():
+        raise GanflowError(f"run {folder.name} {folder.id} has no picture yet; it draws one every train.sample_every rounds")
+    return open_picture(path)
 
 
 def animate(folder: RunFolder, path: Path, fps: int = 8) -> None:

@@ -63,7 +63,7 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
     recipe = recipe_with(folder, metrics)
     checkpoint = find_checkpoint(folder, which)
     if not checkpoint.path.resolve().is_relative_to(folder.checkpoints.resolve()):
-        raise GanflowError(f"--checkpoint {which} is not one of run {folder.id}, whose scores are kept: ls {folder.checkpoints}")
+        raise GanflowError(f"checkpoint {which} is not one of run {folder.id}, whose scores are kept: ls {folder.checkpoints}")
     try:
         data = load_data(folder, recipe)
         game = game_of(recipe, checkpoint, data)

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.api.arguments import Name, check_recipe, listed, name_of, root_of, text_of, whole
 from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, frame
 from ganflow.errors import GanflowError
 from ganflow.printing import say
-from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, all_sweeps, check, find_sweep, latest_sweep, status
+from ganflow.runs.folders import RunFolder, all_sweeps, check, find_sweep, latest_sweep, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,8 @@ def sweep(
     *,
     name: str | None = None,
     address: str = "local",
-    earlier: str | Path | None = None,
-    runs: str | Path = DEFAULT_ROOT,
+    earlier: Name | None = None,
+    runs: str | Path | None = None,
     quiet: bool = False,
 ) -> Sweep:
     """Search a recipe's keys, as `ganflow tune` does, on this machine or a Ray cluster that it belongs to.
@@ -40,24 +41,25 @@ def sweep(
         name: of the sweep and its folder; by default the recipe's, numbered.
         address: "local", "auto", or "host:port" of a cluster.
         earlier: a sweep whose trials the searcher is to know.
-        runs: the folder that runs are kept in.
+        runs: as of `load`.
         quiet: show no progress.
 
     Raises:
         GanflowError: the recipe, its space or its objective is wrong, or Ray does not start.
     """
-    check_address(address)
+    check_address(text_of("address", address))
+    name = None if name is None else text_of("name", name)
     plan = read(recipe, changes, address)
-    return played(begin(plan, Path(runs), name, earlier, quiet=quiet), plan, address, quiet=quiet, new=True)
+    return played(begin(plan, root_of(runs), name, earlier, quiet=quiet), plan, address, quiet=quiet, new=True)
 
 
 def resume_sweep(
-    name: str | Path,
+    name: Name,
     changes: Changes = (),
     *,
     address: str = "local",
     retry_failed: bool = False,
-    runs: str | Path = DEFAULT_ROOT,
+    runs: str | Path | None = None,
     quiet: bool = False,
 ) -> Sweep:
     """Go on with a sweep, whatever interrupted it, and try again what the machine broke.
@@ -65,14 +67,16 @@ def resume_sweep(
     Args:
         changes: of tune.trials, tune.retries, tune.concurrency, tune.resources, tune.budget or track.
         retry_failed: try all trials again that failed, from their last checkpoints.
-        name, address, runs, quiet: as of `sweep`.
+        name: of the sweep, its folder, or the sweep itself.
+        address, runs, quiet: as of `sweep`.
 
     Raises:
         GanflowError: there is no such sweep, another process runs it, or as `sweep`.
     """
     from ganflow.tune.plan import find
 
-    return resumed(find(str(name), Path(runs)), as_typed(changes), address, retry_failed=retry_failed, quiet=quiet)
+    folder = find(name_of(name, "sweep"), root_of(runs))
+    return resumed(folder, as_typed(changes), text_of("address", address), retry_failed=retry_failed, quiet=quiet)
 
 
 def resumed(
@@ -96,7 +100,7 @@ def run_seeds(
     seeds: int | Sequence[int],
     changes: Changes = (),
     *,
-    runs: str | Path = DEFAULT_ROOT,
+    runs: str | Path | None = None,
     quiet: bool = False,
 ) -> Sweep:
     """Train a recipe with several seeds, one after the other, as `ganflow run --seeds` does. `spread()` of what is returned has
@@ -110,22 +114,27 @@ def run_seeds(
         GanflowError: the recipe has mistakes, or a disk failed. A seed that fails is noted, and the others go on.
     """
     from ganflow.recipe import read_recipe
+    from ganflow.recipe.sections import MOST_SEEDS
     from ganflow.tune import seeds as trainings
 
+    check_recipe(recipe)
+    several = isinstance(seeds, Sequence) and not isinstance(seeds, str)
+    numbers = [whole("seeds", n, 0) for n in listed("seeds", seeds, "a number of seeds")] if several else []
+    count = 0 if several else whole("seeds", seeds, 1, MOST_SEEDS)
     read = read_recipe(recipe, as_typed(changes))
-    typed = str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
-    folder = trainings.begin(read, trainings.parse_seeds(typed, read.train.seed), Path(runs))
+    first = read.train.seed
+    folder = trainings.begin(read, trainings.check_seeds(numbers or range(first, first + count)), root_of(runs))
     trainings.go(folder, read, quiet=quiet)
     return Sweep(folder)
 
 
-def load_sweep(name: str | Path, *, runs: str | Path = DEFAULT_ROOT) -> Sweep:
-    """Open a sweep: by its name, its folder, or "latest".
+def load_sweep(name: Name, *, runs: str | Path | None = None) -> Sweep:
+    """Open a sweep: by its name, its folder, "latest", or one that was opened already.
 
     Raises:
         GanflowError: there is none.
     """
-    return Sweep(sweep_of(str(name), Path(runs)))
+    return Sweep(sweep_of(name_of(name, "sweep"), root_of(runs)))
 
 
 def sweep_of(name: str, root: Path) -> SweepFolder:
@@ -228,6 +237,7 @@ class Sweep:
         """
         from ganflow.runs.folders import runs_of
 
+        number = whole("number", number, 0)
         run = self.folder.trial(next(iter(runs_of(self.folder, number)), number))
         if not run.is_run():
             raise GanflowError(f"trial {number} of {self.name} was not begun yet (ganflow sweeps show {self.folder.reference()})")
@@ -239,6 +249,7 @@ def read(recipe: str | Path | Mapping[str, Any], changes: Changes = (), address:
     from ganflow.cluster.address import parse_address
     from ganflow.tune.plan import make_plan
 
+    check_recipe(recipe)
     return make_plan(recipe, as_typed(changes), here=parse_address(address).kind == "local")
 
 
@@ -252,13 +263,13 @@ def check_address(address: str) -> None:
 
 
 def begin(
-    plan: Plan, runs: Path, name: str | None = None, earlier: str | Path | None = None, *, quiet: bool = False
+    plan: Plan, runs: Path, name: str | None = None, earlier: Name | None = None, *, quiet: bool = False
 ) -> SweepFolder:
     """Make the folder of a new sweep, with the trials of an earlier one that its searcher is to know."""
     from ganflow.tune.plan import begin, find
     from ganflow.tune.warm_start import earlier_trials
 
-    known, used = earlier_trials(plan, find(str(earlier), runs)) if earlier else ([], "")
+    known, used = earlier_trials(plan, find(name_of(earlier, "sweep"), runs)) if earlier else ([], "")
     folder = begin(plan, runs, name)
     folder.keep_earlier(known)
     if used and not quiet:

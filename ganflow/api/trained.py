@@ -3,39 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.api.arguments import Labels, Metrics, Name, labels_of, metrics_of, name_of, path_of, root_of, whole
 from ganflow.api.changes import metrics_typed
-from ganflow.api.drawing import Drawn, animate, classes_of, draw, drawing_game, interpolate, picture_of_samples
+from ganflow.api.drawing import (
+    Drawn,
+    animate,
+    classes_of,
+    draw,
+    drawing_game,
+    interpolate,
+    newest_picture,
+    picture_of_samples,
+    why_not_drawn,
+)
 from ganflow.errors import GanflowError
-from ganflow.runs.folders import DEFAULT_ROOT, RunFolder, find_run, find_sweep, status
+from ganflow.files import check_output_path
+from ganflow.runs.folders import RunFolder, find_run, find_sweep, status
 
 if TYPE_CHECKING:
     import pandas as pd
     from PIL.Image import Image
     from torch import Tensor, nn
 
+    from ganflow.api.calling import ArrayLike
     from ganflow.engine.game import Game
     from ganflow.runs.record import RunRecord
     from ganflow.runs.run import Outcome
 
 
-def load(name: str | Path, *, checkpoint: str = "last", runs: str | Path = DEFAULT_ROOT) -> TrainedRun:
+def load(name: Name, *, checkpoint: str | Path = "last", runs: str | Path | None = None) -> TrainedRun:
     """Open a run.
 
     Args:
-        name: a path, an id or its beginning, a recipe's name, "latest", a sweep's name for its best trial, or "SWEEP/3" for
-            its trial 3.
+        name: a path, an id or its beginning, a recipe's name, "latest", a sweep's name for its best trial, "SWEEP/3" for its
+            trial 3; or a run, or a sweep, that was opened.
         checkpoint: which weights: "last", "best" by the recipe's first metric, or a file.
-        runs: the folder that runs are kept in.
+        runs: the folder that runs are kept in; by default as GANFLOW_RUNS says, else `runs`.
 
     Raises:
-        GanflowError: there is no such run.
+        GanflowError: there is no such run, or no such file.
     """
-    return TrainedRun(find_run(str(name), Path(runs)), checkpoint)
+    folder, which = find_run(name_of(name), root_of(runs)), str(checkpoint)
+    if which not in ("last", "best"):
+        from ganflow.runs.loading import check_checkpoint_file
+
+        check_checkpoint_file(folder, which)
+    return TrainedRun(folder, which)
 
 
 class TrainedRun:
@@ -112,16 +129,21 @@ class TrainedRun:
         """The critic; None where the recipe has none."""
         return self.game.critic
 
-    def call(self, signature: str, *inputs: Tensor, **named: Any) -> Tensor:
+    def call(self, signature: str, *inputs: ArrayLike, seed: int = 0, **named: ArrayLike) -> Tensor:
         """Call the generator by one of its signatures (`game.signatures`): "encode", "reconstruct", a translator's directions.
-        Inputs are (n, …), images in [-1, 1]; what is returned is float32 on the CPU.
+        Inputs are tensors or arrays of numpy, (n, …), images in [-1, 1]; what is returned is float32 on the CPU.
+
+        Args:
+            seed: for a network that is random when it is evaluated, too.
 
         Raises:
             ValueError: there is no such signature, or inputs do not suit it.
         """
-        return self.game.call(signature, *inputs, **named)
+        from ganflow.api.calling import call
 
-    def samples(self, n: int = 16, *, seed: int = 0, label: str | int | Sequence[str | int] | None = None) -> Tensor:
+        return call(self.game, signature, inputs, named, seed)
+
+    def samples(self, n: int = 16, *, seed: int = 0, label: Labels = None) -> Tensor:
         """Draw n samples: float32 on the CPU, (n, *shape), images in [-1, 1]. The same seed gives the same samples.
 
         Args:
@@ -131,19 +153,25 @@ class TrainedRun:
         Raises:
             GanflowError: the generator draws nothing by itself (it translates, or needs captions), or there is no such class.
         """
-        return self._drawn(n, seed, label).samples
+        return self._drawn(whole("n", n), seed, label).samples
 
-    def show(self, n: int = 64, *, seed: int = 0, label: str | int | Sequence[str | int] | None = None) -> Image:
+    def show(self, n: int = 64, *, seed: int = 0, label: Labels = None) -> Image:
         """A picture of n samples, or of 32 · n points of the plane beside the data, which a notebook displays. Arguments as of
-        `samples`."""
+        `samples`. Of a generator that draws nothing by itself (it translates, or needs captions): the newest picture of training,
+        where it is shown at work on held-out examples.
+
+        Raises:
+            GanflowError: there is no such class, or no picture.
+        """
+        n = whole("n", n)
+        if label is None and why_not_drawn(self.folder, self.game):
+            return newest_picture(self.folder)
         found = self._drawn(n if self.game.data.main.is_image else 32 * n, seed, label)
         if (picture := picture_of_samples(self.folder, found)) is None:
             raise GanflowError(f"samples of shape {tuple(found.samples.shape[1:])} have no picture")
         return picture
 
-    def interpolate(
-        self, rows: int = 8, steps: int = 10, *, seed: int = 0, label: str | int | Sequence[str | int] | None = None
-    ) -> Tensor:
+    def interpolate(self, rows: int = 8, steps: int = 10, *, seed: int = 0, label: Labels = None) -> Tensor:
         """Draw samples on ways between two latent points each: (rows, steps, *shape), as of `samples`.
 
         Args:
@@ -157,23 +185,24 @@ class TrainedRun:
         """
         import torch
 
-        game = drawing_game(self.folder, self.game)
-        wanted = _wanted(label)
+        rows, t, seed = whole("rows", rows), torch.linspace(0, 1, whole("steps", steps, 2)), whole("seed", seed, 0)
+        game, wanted = drawing_game(self.folder, self.game), labels_of(label)
         classes = classes_of(game, wanted, self.folder)
-        return interpolate(game, rows, torch.linspace(0, 1, steps), seed, classes, classes.labels(wanted) if classes else ())
+        return interpolate(game, rows, t, seed, classes, classes.labels(wanted) if classes else ())
 
     def animate(self, path: str | Path, *, fps: int = 8) -> Path:
         """Write a GIF of the pictures drawn over training, and return its path.
 
         Raises:
-            GanflowError: there are fewer than two.
+            GanflowError: there are fewer than two, or the path is none of a .gif that can be written.
         """
-        animate(self.folder, Path(path), fps)
-        return Path(path)
+        fps, file = whole("fps", fps, 1, 50), check_output_path(path_of("path", path), (".gif",))
+        animate(self.folder, file, fps)
+        return file
 
-    def _drawn(self, n: int, seed: int, label: str | int | Sequence[str | int] | None) -> Drawn:
+    def _drawn(self, n: int, seed: int, label: Labels) -> Drawn:
+        seed, wanted = whole("seed", seed, 0), labels_of(label)
         game = drawing_game(self.folder, self.game)
-        wanted = _wanted(label)
         classes = classes_of(game, wanted, self.folder)
         return draw(game, n, seed, classes, classes.labels(wanted) if classes else ())
 
@@ -195,12 +224,33 @@ class TrainedRun:
             rows.setdefault(entry.round, {}).update(entry.values)
         return frame(rows.values(), index=list(rows), index_name="round")
 
-    def evaluate(self, metrics: Sequence[str | Mapping[str, Any]] | None = None, *, seeds: int = 1) -> pd.DataFrame:
+    def export(
+        self, format: str, path: str | Path | None = None, *, force: bool = False, push: str | None = None, private: bool = False
+    ) -> Path:
+        """Write the generator with the checkpoint's weights for other programs, as `ganflow export` does, and return the folder:
+        a file, or several, for each signature, a model card that says how they are loaded, and a picture.
+
+        Args:
+            format: "pt2", "onnx", "safetensors", "mlflow" or "hub".
+            path: the folder that is written; by default "NAME-FORMAT" where Python runs.
+            force: replace an earlier export; with `push`, add a commit to a repository that is there already.
+            push: with "hub", the repository it is sent to: "NAME/REPO".
+            private: make a repository that nobody else sees.
+
+        Raises:
+            GanflowError: the format is unknown, or needs a package, the folder cannot be written, a network cannot be exported.
+        """
+        from ganflow.api.exporting import export
+
+        to = None if path is None else path_of("path", path)
+        return export(self.folder, format, to, self.checkpoint, force=force, push=push, private=private)[0].path
+
+    def evaluate(self, metrics: Metrics = None, *, seeds: int = 1) -> pd.DataFrame:
         """Score the checkpoint on the run's data, and keep the scores in the run's folder: a row for each score, with value,
         standard error, floor and that one's error.
 
         Args:
-            metrics: in place of the recipe's: names, or {"use": "frechet", "samples": 512}.
+            metrics: in place of the recipe's: a name, {"use": "frechet", "samples": 512}, or several of these in a list.
             seeds: sampling seeds that scores are means over.
 
         Raises:
@@ -208,15 +258,15 @@ class TrainedRun:
         """
         from ganflow.api.scoring import prepare, scored
 
-        rows = scored(prepare(self.folder, self.checkpoint, metrics_typed(metrics or ()), seeds))
+        seeds, wanted = whole("seeds", seeds, 1, 1000), metrics_typed(metrics_of(metrics))
+        if metrics is None and not self.recipe["metrics"]:
+            text = 'has no metrics; name one: evaluate("sliced_wasserstein")'
+            raise GanflowError(f"the recipe of run {self.name} {self.id} {text}")
+        rows = scored(prepare(self.folder, self.checkpoint, wanted, seeds))
         names = ("value", "error", "floor", "floor_error")
         table = [dict(row) for row in rows]
         numbers = [{name: math.nan if row.get(name) is None else float(str(row[name])) for name in names} for row in table]
         return frame(numbers, index=[row["score"] for row in rows], index_name="score")
-
-
-def _wanted(label: str | int | Sequence[str | int] | None) -> list[str]:
-    return [] if label is None else [str(each) for each in ([label] if isinstance(label, (str, int)) else label)]
 
 
 def which_run(name: str, runs: Path) -> RunFolder:
@@ -226,7 +276,8 @@ def which_run(name: str, runs: Path) -> RunFolder:
         GanflowError: there is none, or it is a sweep, which goes on as a whole.
     """
     if sweep := find_sweep(name, runs):
-        raise GanflowError(f"{name} is a sweep; go on with it: ganflow tune --resume {sweep.reference()}")
+        command = "run" if sweep.read().seeds else "tune"
+        raise GanflowError(f"{sweep.path.name} is a sweep; go on with it: ganflow {command} --resume {sweep.reference()}")
     return find_run(name, runs)
 
 

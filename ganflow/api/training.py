@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.api.arguments import Name, check_callback, check_recipe, name_of, root_of, whole
 from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, which_run
 from ganflow.printing import say
-from ganflow.runs.folders import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from ganflow.contract.loss import Report
@@ -23,7 +23,7 @@ def run(
     recipe: str | Path | Mapping[str, Any],
     changes: Changes = (),
     *,
-    runs: str | Path = DEFAULT_ROOT,
+    runs: str | Path | None = None,
     workers: int = 1,
     quiet: bool = False,
     on_report: Callable[[Report], object] | None = None,
@@ -33,7 +33,7 @@ def run(
     Args:
         recipe: the name of one that comes with ganflow ("wgan"), a file, or its sections as a mapping.
         changes: to the recipe: {"train.rounds": 200}. None gives a key its default again, or removes a section.
-        runs: the folder that runs are kept in.
+        runs: the folder that runs are kept in; by default as GANFLOW_RUNS says, else `runs`.
         workers: processes that train together, each on its share of every batch.
         quiet: show no progress.
         on_report: called with each report (`ganflow.Report`: round, terms, estimates); if it returns False, the run is stopped
@@ -47,15 +47,17 @@ def run(
         GanflowError: the recipe has mistakes, its parts do not fit, a term is not finite, a plugin fails, the disk is full. What
             was trained until the last checkpoint is kept.
     """
-    *_, last = stages(read(recipe, changes), Path(runs), workers=workers, quiet=quiet, on_report=on_report)
+    check_callback("on_report", on_report)
+    workers = whole("workers", workers)
+    *_, last = stages(read(recipe, changes), root_of(runs), workers=workers, quiet=quiet, on_report=on_report)
     return last
 
 
 def resume(
-    name: str | Path,
+    name: Name,
     changes: Changes = (),
     *,
-    runs: str | Path = DEFAULT_ROOT,
+    runs: str | Path | None = None,
     workers: int | None = None,
     quiet: bool = False,
     on_report: Callable[[Report], object] | None = None,
@@ -63,7 +65,7 @@ def resume(
     """Go on with a run from its last checkpoint, to the same bits as if it had not been interrupted.
 
     Args:
-        name: a path, an id or its beginning, a recipe's name, or "latest".
+        name: a path, an id or its beginning, a recipe's name, "latest", or a run that was opened.
         changes: of what may change, e.g. {"train.rounds": 4000}.
         workers: as many as the run had by default.
         runs, quiet, on_report: as of `run`.
@@ -71,7 +73,9 @@ def resume(
     Raises:
         GanflowError: there is no such run, something is changed that may not change, another process trains it, or as `run`.
     """
-    *_, last = resumed(name, as_typed(changes), Path(runs), workers=workers, quiet=quiet, on_report=on_report)
+    check_callback("on_report", on_report)
+    workers = None if workers is None else whole("workers", workers)
+    *_, last = resumed(name, as_typed(changes), root_of(runs), workers=workers, quiet=quiet, on_report=on_report)
     return last
 
 
@@ -80,6 +84,7 @@ def read(recipe: str | Path | Mapping[str, Any], changes: Changes = ()) -> Recip
     from ganflow.recipe import read_recipe
     from ganflow.recipe.stages import read_stages
 
+    check_recipe(recipe)
     overrides = as_typed(changes)
     return read_stages(recipe, overrides) or read_recipe(recipe, overrides)
 
@@ -109,7 +114,7 @@ def stages(
 
 
 def resumed(
-    name: str | Path,
+    name: Name,
     overrides: Sequence[str],
     runs: Path,
     *,
@@ -127,7 +132,7 @@ def resumed(
     from ganflow.runs.start import resume_stages
     from ganflow.tracking.follower import follower_of
 
-    folder = which_run(str(name), runs)
+    folder = which_run(name_of(name), runs)
     yield from _ended(resume_stages(
         folder, recipe, runs, quiet=quiet, overrides=overrides, workers=workers, send=follower_of, on_report=on_report
     ))  # fmt: skip

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganflow.cli.drawing import add_runs_argument, check_output_path, write_output
+from ganflow.cli.drawing import add_runs_argument, write_output
 from ganflow.cli.listing import columns
+from ganflow.errors import GanflowError
+from ganflow.files import check_output_path
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
@@ -37,8 +39,13 @@ def compare_command(args: argparse.Namespace) -> int:
         from ganflow.pictures import save_png
 
         check_output_path(args.output, (".png",))
+    if len(args.runs_) < 2:
+        raise GanflowError("compare it with which run? e.g. ganflow compare latest wgan (ganflow runs lists them)")
     compared = compare(*args.runs_, runs=args.runs)
-    drawn = compared.show() if args.output else None
+    try:
+        drawn = compared.show() if args.output else None
+    except GanflowError as error:
+        raise GanflowError(f"{error}; leave --output out") from error
     if args.json:
         say_json(compared.facts())
     else:

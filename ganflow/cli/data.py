@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.cli.drawing import check_output_path, whole_number, write_output
+from ganflow.cli.drawing import whole_number, write_output
 from ganflow.cli.listing import columns, row
 from ganflow.cli.own_data import found_data
 from ganflow.errors import GanflowError, NothingLeft
+from ganflow.files import check_output_path
 from ganflow.printing import plural, say, say_json
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 
 if TYPE_CHECKING:
@@ -53,19 +52,10 @@ def add_run_arguments(
 
 
 def add_runs_argument(parser: argparse.ArgumentParser) -> None:
-    from ganflow.runs.folders import DEFAULT_ROOT
+    from ganflow.runs.folders import default_root
 
     where = "where runs are kept (default: $GANFLOW_RUNS, else runs)"
-    parser.add_argument("--runs", default=DEFAULT_ROOT, metavar="DIR", type=Path, help=where)
-
-
-def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
-    """Refuse a file that cannot be written before anything is computed."""
-    if path.suffix.lower() not in endings:
-        raise GanflowError(f"what should {path} be? end its name in {' or '.join(endings)}")
-    if not path.parent.is_dir():
-        raise GanflowError(f"there is no folder {path.parent}/ to write {path.name} in")
-    return path
+    parser.add_argument("--runs", default=default_root(), metavar="DIR", type=Path, help=where)
 
 
 def shown_path(path: Path) -> str:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.api.meant import Meant, all_meant
-from ganflow.cli.drawing import add_runs_argument, check_output_path, shown_path, whole_number, write_output
+from ganflow.cli.drawing import add_runs_argument, shown_path, whole_number, write_output
 from ganflow.cli.listing import columns
 from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.files import check_output_path
 from ganflow.printing import say, say_json
 from ganflow.runs.evaluations import score_of
 
@@ -148,7 +149,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _to_mlflow(folder: RunFolder, root: Path) -> str:
-    from ganflow.runs.folders import DEFAULT_ROOT, is_running
+    from ganflow.runs.folders import default_root, is_running
 
     record = folder.read()
     if not record.tracking.get("mlflow"):
@@ -156,5 +157,5 @@ def _to_mlflow(folder: RunFolder, root: Path) -> str:
     if is_running(folder):
         return ", and sent to MLflow with the run"
     run = folder.reference(root)
-    elsewhere = f" --runs {shlex.quote(str(root))}" if root != DEFAULT_ROOT and run == folder.id else ""
+    elsewhere = f" --runs {shlex.quote(str(root))}" if root != default_root() and run == folder.id else ""
     return f"; to MLflow: ganflow sync {run}{elsewhere}"

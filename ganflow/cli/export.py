@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ganflow.api.meant import found_run
 from ganflow.cli.drawing import add_runs_argument, shown_path
-from ganflow.errors import GanflowError
 from ganflow.printing import say, say_json
 
 
@@ -27,21 +26,16 @@ def export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def export_command(args: argparse.Namespace) -> int:
-    from ganflow.export.formats import check_format, check_path, export_run
-    from ganflow.export.hub import check_repository, push
+    from ganflow.api.exporting import export
+    from ganflow.export.formats import check_format
+    from ganflow.export.options import COMMAND
 
     check_format(args.to, bool(args.push))
-    if args.push and args.to != "hub":
-        raise GanflowError(f"--push sends to the Hugging Face hub: --to hub, not --to {args.to}")
-    if args.private and not args.push:
-        raise GanflowError("--private goes with --push NAME/REPO")
-    if args.push:
-        check_repository(args.push)
     folder = found_run(args.run, args.runs)
-    to = args.output or Path(f"{folder.name}-{args.to}")
-    check_path(to, args.force)
-    exported = export_run(folder, args.to, to, args.checkpoint, args.force, args.push)
-    address = push(to, args.push, private=args.private, force=args.force) if args.push else None
+    exported, address = export(
+        folder, args.to, args.output, args.checkpoint, COMMAND, force=args.force, push=args.push, private=args.private
+    )
+    to = exported.path
     if args.json:
         say_json({"run": str(folder.path), "path": str(to), **exported.about, "pushed": address})
         return 0

@@ -177,11 +177,11 @@ def _built(recipes: Sequence[Recipe]) -> list[str]:
     Raises:
         GanflowError: they cannot be built, or do not fit each other.
     """
-    from ganflow.runs.folders import DEFAULT_ROOT
+    from ganflow.runs.folders import default_root
     from ganflow.runs.trying import tried
 
     found: list[str] = []
-    for game in tried(recipes, DEFAULT_ROOT):
+    for game in tried(recipes, default_root()):
         networks = {"generator": game.generator, "critic": game.critic}
         counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items() if network is not None}
         sizes = [f"{name} {count:,} parameters" for name, count in counts.items()]

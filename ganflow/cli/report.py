@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from ganflow.api.meant import found_run
-from ganflow.cli.drawing import add_run_arguments, check_output_path, shown_path
+from ganflow.cli.drawing import add_run_arguments, shown_path
+from ganflow.files import check_output_path
 from ganflow.printing import say, say_json
 
 

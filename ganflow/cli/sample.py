@@ -13,7 +13,6 @@ from ganflow.cli.drawing import (
     MOST_SAMPLES,
     MOST_TILES,
     add_run_arguments,
-    check_output_path,
     facts_of,
     print_written,
     shown_path,
@@ -21,6 +20,7 @@ from ganflow.cli.drawing import (
     write_output,
 )
 from ganflow.errors import GanflowError
+from ganflow.files import check_output_path
 from ganflow.printing import say
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from ganflow.contract.data import Data, Prior
 from ganflow.contract.loss import AddedTerms, Batch, Loss, Terms, mixes_examples
-from ganflow.contract.signature import Z, played, signatures_of
+from ganflow.contract.signature import Signature, Z, played, signatures_of
 from ganflow.engine.allocation import Meter, check_call, check_room
 from ganflow.engine.compat import BatchNorm
 from ganflow.engine.feed import keyed_generator
@@ -288,6 +288,12 @@ class Game(nn.Module):
             found[argument] = held_out[rows]
         return found
 
+    def signature(self, name: str) -> Signature:
+        """The generator's signature of this name; raises ValueError where there is none."""
+        if name not in self.signatures:
+            raise ValueError(f"this game's generator has no signature '{name}' (there are: {', '.join(self.signatures)})")
+        return self.signatures[name]
+
     @torch.no_grad()
     def call(self, name: str, *first: Tensor, seed: int = 0, batch: int = 256, **inputs: Any) -> Tensor:
         """Call a signature of the averaged generator in evaluation mode; the result is on the CPU in float32. For looking only:
@@ -305,9 +311,7 @@ class Game(nn.Module):
             ValueError: the generator has no such signature, or images are too small for it.
             MemoryError: images are too large for the memory that is free.
         """
-        if name not in self.signatures:
-            raise ValueError(f"this game's generator has no signature '{name}' (there are: {', '.join(self.signatures)})")
-        signature, network = self.signatures[name], self.averaged
+        signature, network = self.signature(name), self.averaged
         inputs = signature.arguments(first, inputs)
         sizes = [t.shape[2:] for t in inputs.values() if t.dim() == 4]
         height, width = sizes[0] if sizes else (0, 0)

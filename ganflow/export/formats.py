@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.errors import GanflowError, did_you_mean, first_line
+from ganflow.export.options import COMMAND, Options
 from ganflow.export.served import CONFIG
 
 if TYPE_CHECKING:
@@ -39,23 +40,24 @@ _NEEDS = {
 }
 
 
-def check_format(format: str, pushed: bool = False) -> None:
+def check_format(format: str, pushed: bool = False, options: Options = COMMAND) -> None:
     """Check that a run can be exported in this format here.
 
     Raises:
         GanflowError: the format is unknown, or a package is missing.
     """
     if format not in FORMATS:
-        hint = did_you_mean(format, FORMATS)
-        raise GanflowError(f"--to {format}: unknown format{hint} (formats: {', '.join(FORMATS)})")
+        hint = did_you_mean(str(format), FORMATS)
+        raise GanflowError(f"{options.format} {format}: unknown format{hint} (formats: {', '.join(FORMATS)})")
     packages, how = _NEEDS.get(format, ((), ""))
     missing = [name for name in packages if find_spec(name) is None] if format != "hub" or pushed else []
     if missing:
         needed = " and ".join(missing)
-        raise GanflowError(f"--to {format} needs {needed}, which {'is' if len(missing) == 1 else 'are'} not installed: {how}")
+        are = "is" if len(missing) == 1 else "are"
+        raise GanflowError(f"{options.format} {format} needs {needed}, which {are} not installed: {how}")
 
 
-def check_path(to: Path, force: bool) -> None:
+def check_path(to: Path, force: bool, options: Options = COMMAND) -> None:
     """Check that a folder can be written.
 
     Args:
@@ -65,15 +67,16 @@ def check_path(to: Path, force: bool) -> None:
         GanflowError: it is there already, or the folder above it is not.
     """
     if not to.name:
-        raise GanflowError(f"-o {to}: the export is a folder of its own; give its name")
+        raise GanflowError(f"{options.path} {to}: the export is a folder of its own; give its name")
     if not to.parent.is_dir():
         raise GanflowError(f"there is no folder {to.parent}/ to write {to.name}/ in")
     if not to.exists() and not to.is_symlink():
         return
     if not force:
-        raise GanflowError(f"{to} is there already; choose another with -o, or replace it with --force")
+        raise GanflowError(f"{to} is there already; choose another with {options.path}, or replace it with {options.force}")
     if to.is_symlink() or not _is_export(to):
-        raise GanflowError(f"{to} is no exported run, and --force replaces nothing else; choose another with -o")
+        why = f"is no exported run, and {options.force} replaces nothing else"
+        raise GanflowError(f"{to} {why}; choose another with {options.path}")
 
 
 def _is_export(path: Path) -> bool:
@@ -84,7 +87,13 @@ def _is_export(path: Path) -> bool:
 
 
 def export_run(
-    folder: RunFolder, format: str, to: Path, which: str = "last", force: bool = False, repository: str | None = None
+    folder: RunFolder,
+    format: str,
+    to: Path,
+    which: str = "last",
+    force: bool = False,
+    repository: str | None = None,
+    options: Options = COMMAND,
 ) -> Exported:
     """Write a run's generator: averaged weights, every signature that makes tensors, a model card.
 
@@ -93,6 +102,7 @@ def export_run(
         which: the checkpoint: "last", "best" or a file.
         force: replace an earlier export.
         repository: of the hub, for the card.
+        options: what messages call the arguments.
 
     Raises:
         GanflowError: there is no checkpoint, the folder cannot be written, or a network cannot be exported.
@@ -102,8 +112,8 @@ def export_run(
     from ganflow.runs.folders import check
     from ganflow.runs.loading import find_checkpoint, game_of_checkpoint
 
-    check_format(format)
-    check_path(to, force)
+    check_format(format, options=options)
+    check_path(to, force, options)
     check(folder)
     checkpoint = find_checkpoint(folder, which)
     game = game_of_checkpoint(folder, checkpoint)
@@ -182,7 +192,7 @@ def _onnx(folder: RunFolder, game: Game, checkpoint: Checkpoint, to: Path) -> Wr
         except Exception as error:
             why = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), type(error).__name__)
             raise GanflowError(f"the generator's signature '{name}' ({type(game.averaged).__name__}) cannot be exported to ONNX: "
-                               f"{why.strip()}; --to pt2 can") from error  # fmt: skip
+                               f"{why.strip()}; the format pt2 can") from error  # fmt: skip
         finally:
             logging.disable(level)
         assert made is not None

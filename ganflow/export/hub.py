@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ganflow.errors import GanflowError, first_line
+from ganflow.export.options import COMMAND, Options
 
 _CLIENTS = ("httpx", "httpx2", "requests")  # of huggingface_hub's versions: the packages whose errors mean that no hub answers
 
 
-def check_repository(name: str) -> None:
+def check_repository(name: str, options: Options = COMMAND) -> None:
     """Check the name of a repository.
 
     Raises:
@@ -21,12 +22,12 @@ def check_repository(name: str) -> None:
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise GanflowError(f"--push {name}: {first_line(error)}") from None
+        raise GanflowError(f"{options.push} {name}: {first_line(error)}") from None
     if "/" not in name:
-        raise GanflowError(f"--push {name}: whose repository? write NAME/{name}")
+        raise GanflowError(f"{options.push} {name}: whose repository? write NAME/{name}")
 
 
-def push(folder: Path, name: str, *, private: bool = False, force: bool = False) -> str:
+def push(folder: Path, name: str, *, private: bool = False, force: bool = False, options: Options = COMMAND) -> str:
     """Send a folder's files, as one commit, to a repository, which is made; returns its address. Where the hub is, and who asks,
     HF_ENDPOINT, HF_TOKEN and `hf auth login` say.
 
@@ -50,7 +51,7 @@ def push(folder: Path, name: str, *, private: bool = False, force: bool = False)
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status == 409:
-            raise GanflowError(f"the repository {name} is there already; --force adds a commit to it; {kept}") from None
+            raise GanflowError(f"the repository {name} is there already; {options.force} adds a commit to it; {kept}") from None
         if status in (401, 403):
             raise GanflowError(f"the hub does not let you write to {name} ({status}): hf auth login, or another HF_TOKEN; "
                                f"{kept}") from None  # fmt: skip

@@ -229,7 +229,7 @@ def gif(
     """
     if len(frames) < 2:
         raise GanflowError(f"an animation needs two pictures or more, not {len(frames)}")
-    pictures = [frame if isinstance(frame, Image.Image) else _open(frame) for frame in frames]
+    pictures = [frame if isinstance(frame, Image.Image) else open_picture(frame) for frame in frames]
     for frame, picture in zip(frames, pictures, strict=True):
         if picture.size != pictures[0].size:
             size, first_size = ("{}×{}".format(*p.size) for p in (picture, pictures[0]))
@@ -254,7 +254,8 @@ def captioned(picture: Image.Image, text: str) -> Image.Image:
     return whole
 
 
-def _open(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
+    """A picture, grey or of three colours. Raises GanflowError where it cannot be read."""
     try:
         with open_image(path) as file:
             return file.copy() if file.mode == "L" else file.convert("RGB")

@@ -48,6 +48,7 @@ class RecipeBuilder:
         optimizers, schedules = (self._per_part(sections, s) for s in PER_PART)
         many: dict[str, Any] = {s: self._list(sections[s], s) for s in MANY}
         plain: dict[str, Any] = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
+        self.references.settle()
         if together and not self.problems:
             self._check_together(sections, one, many["modifiers"])
         if self.problems or head is None:
@@ -311,9 +312,7 @@ class RecipeBuilder:
         if node.bad:
             return None
         known = {key.name: key for key in keys(settings)}
-        values: dict[str, Any] = {}
-        problems: list[tuple[int, str]] = []
-        sound = True
+        values, sound = dict[str, Any](), True
         for name, child in node.value.items():
             if name == "use" and node.component is not None:
                 continue
@@ -321,31 +320,31 @@ class RecipeBuilder:
                 of = node.component.role if node.component is not None else path
                 close = hint(name, known, path=of or "the top", elsewhere=elsewhere(name))
                 listed = f" (keys: {', '.join(known) or 'none'})" if node.component is not None or not close else ""
-                problems.append((child.line, f"unknown key {shown(name)} in {owner}{close}{listed}"))
+                self.problems.add(child.line, f"unknown key {shown(name)} in {owner}{close}{listed}")
+                sound = False
             elif not child.default:
                 try:
                     values[name] = self._value(known[name], child, settings, join(path, name), join(slot, name))
                 except Refused as refused:
                     sound = False
-                    problems += [(child.line, f"{join(path, name)}: {text}") for text in refused.args]
+                    self.references.blame(child, *(f"{join(path, name)}: {text}" for text in refused.args))
         for key in known.values():
             if key.required and key.name not in node.value:
                 doc = f" ({key.notes.doc})" if key.notes.doc else ""
-                problems.append((node.line, f"missing key '{key.name}' in {owner}{doc}"))
-        if sound and not problems:
+                self.problems.add(node.line, f"missing key '{key.name}' in {owner}{doc}")
+                sound = False
+        if sound:
             try:
                 return settings(**values)
             except SettingsError as error:
                 for name, text in error.problems:
-                    at = node.value.get(name)
-                    line = node.line if at is None or at.default else at.line
-                    problems.append((line, f"{join(path, name) if name else path}: {text}"))
+                    there = node.value.get(name)
+                    at = node if there is None or there.default else there
+                    self.references.blame(at, f"{join(path, name) if name else path}: {text}")
             except ValueError as error:
-                problems.append((node.line, f"{path}: {error}"))
+                self.problems.add(node.line, f"{path}: {error}")
             except Exception as error:
                 raise PluginError(f"{node.component or owner} failed on its keys: {type(error).__name__}: {error}") from error
-        for problem in problems:
-            self.problems.add(*problem)
         return None
 
     def _value(self, key: Key, node: Node, settings: type, path: str, slot: str) -> Any:
@@ -370,6 +369,7 @@ class RecipeBuilder:
             raise Refused
         if troubles := no_yaml(node, key.type):
             self._report(node, *troubles)
+            node.bad = True
             raise Refused
         value = convert(settings, key, node)
         if troubles := list(check(key, value)):

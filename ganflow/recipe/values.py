@@ -224,6 +224,22 @@ class References:
         self.root, self.problems = root, problems
         self.former: dict[str, str] = {}  # path of a key by its former name → its name
         self.chain: list[tuple[str, Node]] = []
+        self.held: list[tuple[Node, str]] = []  # problems with values that are another key's, too
+
+    def blame(self, node: Node, *texts: str) -> None:
+        """Report problems with a value. Those of one that a reference gave wait for `settle`."""
+        if any(one.source for one in _all(node)):
+            self.held += [(node, text) for text in texts]
+        elif texts:
+            node.bad = True
+            for text in texts:
+                self.problems.add(node.line, text)
+
+    def settle(self) -> None:
+        """Report the problems that wait, but those of values that are wrong where they were referred to: that is one mistake."""
+        for node, text in self.held:
+            if not any(one.source.bad for one in _all(node) if one.source):
+                self.problems.add(node.line, text)
 
     def resolve(self, node: Node, path: str = "") -> None:
         """Replace every reference in `node` and below; report those that cannot be, and mark their nodes bad."""
@@ -252,6 +268,7 @@ class References:
             if whole := REFERENCE.fullmatch(text):
                 found = self._find(whole[1])
                 node.value, node.text, node.quoted = _at_line(found, node.line), found.text, found.quoted
+                node.source = found.source or found
                 text = found.typed.text if found.typed else found.text
                 node.typed = None if isinstance(found.value, (str, list)) or not text else Typed(text)
             else:

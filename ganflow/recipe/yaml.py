@@ -56,6 +56,7 @@ class Node:
         component: of a section, once it is found.
         typed: of an override whose value is YAML and no text: what a key of text takes instead.
         trouble: why an override's value is not the YAML that it looks like: problems where the key takes no text.
+        source: the node that a reference in its place meant, whose value it has.
     """
 
     value: Any
@@ -67,6 +68,7 @@ class Node:
     component: Component | None = None
     typed: Typed | None = None
     trouble: tuple[str, ...] = ()
+    source: Node | None = None
 
     def children(self) -> Iterator[tuple[str | int, Node]]:
         """(key or index, node) pairs; none for a single value."""

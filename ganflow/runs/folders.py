@@ -22,13 +22,16 @@ from ganflow.runs import record as records
 from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
-DEFAULT_ROOT = Path(os.environ.get("GANFLOW_RUNS") or "runs")
-"""Where runs are kept, for commands and in Python, where nothing else is named. The variable is read once."""
 _ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 _LOCK = ".lock"
 _FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json")
+
+
+def default_root() -> Path:
+    """The folder of runs where none is named, for commands and in Python: as GANFLOW_RUNS says at this moment, else `runs`."""
+    return Path(os.environ.get("GANFLOW_RUNS") or "runs")
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,14 @@ class RunFolder:
         """A record of everything sent to MLflow so far."""
         return self.path / "tracking.json"
 
-    def reference(self, root: Path = DEFAULT_ROOT) -> str:
+    def reference(self, root: Path | None = None) -> str:
         """The run, or sweep, as one would type it for a command here: its id, or a sweep's name, where that is found in the runs
         folder `root`, else its path. It is quoted for a shell.
 
         Args:
-            root: the runs folder that the command looks in.
+            root: the runs folder that the command looks in; the default one, if not given.
         """
-        root = root.absolute()
+        root = (root or default_root()).absolute()
         found = self.path.parent == root  # a sweep
         if self.path.parent.parent == root:
             found = len(list(root.glob(f"*/{glob.escape(self.id)}*/{FILE}"))) == 1

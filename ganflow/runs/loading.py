@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -210,13 +211,24 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     try:
         return read(path)
     except OSError:
-        if not any(folder.checkpoints.glob("*.safetensors")):
-            raise GanflowError(_without(folder)) from None
-        unknown = f"no checkpoint '{which}'; use last, best"
-        best = "no best checkpoint, for nothing was scored yet; use last" if which == "best" else unknown
-        raise GanflowError(f"run {folder.id} has {best}, or a file of {folder.checkpoints}") from None
+        raise GanflowError(_unknown(folder, which)) from None
     except Damaged as error:
         raise GanflowError(f"{error}; use another checkpoint: ls {folder.checkpoints}") from None
+
+
+def check_checkpoint_file(folder: RunFolder, which: str) -> None:
+    """Check that the file of a checkpoint is there; raises GanflowError."""
+    if not os.path.isfile(which):
+        raise GanflowError(_unknown(folder, which))
+
+
+def _unknown(folder: RunFolder, which: str) -> str:
+    """The message for a checkpoint that is not there, with those that are."""
+    if not any(folder.checkpoints.glob("*.safetensors")):
+        return _without(folder)
+    unknown = f"no checkpoint '{which}'; use last, best"
+    best = "no best checkpoint, for nothing was scored yet; use last" if which == "best" else unknown
+    return f"run {folder.id} has {best}, or a file of {folder.checkpoints}"
 
 
 def is_exported(folder: RunFolder) -> bool:

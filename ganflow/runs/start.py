@@ -71,7 +71,7 @@ class Session:
 
 def start(
     recipe: Recipe,
-    root: Path = folders.DEFAULT_ROOT,
+    root: Path | None = None,
     *,
     quiet: bool = False,
     workers: int = 1,
@@ -80,7 +80,7 @@ def start(
     then: Sequence[Mapping[str, Any]] = (),
     after: RunFolder | None = None,
 ) -> Outcome:
-    """Train a recipe in a new folder under `root`.
+    """Train a recipe in a new folder under `root`, or the default one.
 
     Args:
         workers: processes that train together, each on its share of every batch; this one is the first.
@@ -94,6 +94,7 @@ def start(
             trained until the last checkpoint is kept.
         Lost: (a GanflowError) a worker died; the run can go on.
     """
+    root = root or folders.default_root()
     options = RunOptions(quiet, follower=send(recipe, root) if send else None, on_report=on_report)
     with ExitStack() as held:
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
@@ -233,7 +234,7 @@ def resume(
 
 def start_stages(
     stages: Stages,
-    root: Path = folders.DEFAULT_ROOT,
+    root: Path | None = None,
     *,
     quiet: bool = False,
     workers: int = 1,
@@ -245,6 +246,7 @@ def start_stages(
     Raises:
         GanflowError: as `start`.
     """
+    root = root or folders.default_root()
     first, *rest = stages.recipes
     for _ in tried(stages.recipes if rest else (), root):  # nothing is trained for a stage that cannot follow
         pass
@@ -257,7 +259,7 @@ def start_stages(
 def resume_stages(
     folder: RunFolder,
     recipe: Recipe | None = None,
-    root: Path = folders.DEFAULT_ROOT,
+    root: Path | None = None,
     *,
     quiet: bool = False,
     overrides: Sequence[str] = (),
@@ -270,6 +272,7 @@ def resume_stages(
     Raises:
         GanflowError: as `resume`.
     """
+    root = root or folders.default_root()
     before = folder.read()
     over = before.then and before.status == "finished" and recipe is None and not overrides
     if over and not newest(folder.checkpoints)[1]:  # if its last checkpoint is damaged, its last rounds are played again

@@ -46,11 +46,23 @@ def parse_seeds(text: str, first: int) -> list[int]:
         if not 1 <= numbers[0] <= MOST_SEEDS:
             raise GanflowError(f"--seeds: {numbers[0]} seeds cannot be trained; give 1 to {MOST_SEEDS}, or seeds (1,2,3)")
         return list(range(first, first + numbers[0]))
+    return check_seeds(numbers, "--seeds")
+
+
+def check_seeds(numbers: Sequence[int], called: str = "seeds") -> list[int]:
+    """Seeds, each of which is one and there once.
+
+    Args:
+        called: what messages call them.
+
+    Raises:
+        GanflowError: one is not.
+    """
     if repeated := [n for n in numbers if numbers.count(n) > 1]:
-        raise GanflowError(f"--seeds: {repeated[0]} is named twice, and the same seed trains the same run; name each once")
+        raise GanflowError(f"{called}: {repeated[0]} is named twice, and the same seed trains the same run; name each once")
     if max(numbers) >= 2**63:
-        raise GanflowError(f"--seeds: {max(numbers)} is no seed; they are below 2^63")
-    return numbers
+        raise GanflowError(f"{called}: {max(numbers)} is no seed; they are below 2^63")
+    return list(numbers)
 
 
 def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:

@@ -51,7 +51,7 @@ def test_what_cannot_be_compared_is_named(tiny, runs):
     assert compared.advice[0].startswith(alike)
     with pytest.raises(ganflow.GanflowError, match="two of these names mean the same run"):
         ganflow.compare(a.id, a.path)
-    with pytest.raises(ganflow.GanflowError, match="compare it with which run"):
+    with pytest.raises(ganflow.GanflowError, match="compare two runs or more"):
         ganflow.compare(a.id)
 
 

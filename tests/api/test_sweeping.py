@@ -26,9 +26,36 @@ def test_seeds_have_a_table_of_trials_and_one_of_means(tiny, runs):
         ganflow.load_sweep("other")
 
 
+def test_seeds_are_named_or_counted(tiny, runs):
+    several = ganflow.run_seeds(tiny, [7], {"train.rounds": 1, "metrics": ["sliced_wasserstein"]}, quiet=True)
+    assert list(several.trials()["train.seed"]) == [7]
+    assert ganflow.load_sweep(several).path == several.path
+    assert ganflow.load(several).id == several.trial(0).id
+    wrong = {
+        0: "seeds: a whole number from 1 to 1000, not 0",
+        "3": "seeds: a whole number from 1 to 1000, not '3'",
+        (-1,): "seeds: a whole number from 0 on, not -1",
+        (1, 1): "seeds: 1 is named twice, and the same seed trains the same run; name each once",
+        (): "seeds: a number of seeds, or several of them in a list, not ()",
+    }
+    for seeds, sentence in wrong.items():
+        with pytest.raises(ganflow.GanflowError) as refused:
+            ganflow.run_seeds(tiny, seeds)
+        assert str(refused.value) == sentence
+    with pytest.raises(ganflow.GanflowError, match="number: a whole number from 0 on, not 'x'"):
+        several.trial("x")
+    with pytest.raises(ganflow.GanflowError, match="tiny-seeds-1 was begun by `ganflow run --seeds`"):
+        ganflow.resume_sweep(several)
+    with pytest.raises(ganflow.GanflowError, match=r"^which sweep.* is wanted, not 3$"):
+        ganflow.load_sweep(3)
+    assert len(list(runs.iterdir())) == 1
+
+
 def test_a_recipe_without_a_space_is_refused(tiny, runs):
     with pytest.raises(ganflow.GanflowError, match="has no section 'tune'"):
         ganflow.sweep(tiny)
+    with pytest.raises(ganflow.GanflowError, match="name: a text is wanted, not 3"):
+        ganflow.sweep({**tiny, **SWEEP}, name=3)
     with pytest.raises(ganflow.GanflowError, match="takes jobs, which a command sends"):
         ganflow.sweep({**tiny, **SWEEP}, address="http://127.0.0.1:8265")
     assert not list(runs.glob("*"))
@@ -41,5 +68,5 @@ def test_a_sweep_by_ray(tiny, runs):
     assert (sweep.status, len(trials), set(trials["state"])) == ("finished", 2, {"finished"})
     assert trials["optimizer.lr"].between(1e-4, 1e-2).all()
     assert sweep.best.id == sweep.trial(int(trials["score"].idxmin())).id
-    more = ganflow.resume_sweep("mine", {"tune.trials": 3}, quiet=True)
+    more = ganflow.resume_sweep(sweep, {"tune.trials": 3}, quiet=True)
     assert len(more.trials()) == 3

@@ -24,6 +24,10 @@ from ganflow.runs.journal import entries
         ("optimizer.lr", 3e-05, 3e-5),
         ("name", "2024", "2024"),
         ("name", "null", "null"),
+        ("track.run_name", "'a', [b]: c # d", "'a', [b]: c # d"),
+        ("track.run_name", "two\nlines ", "two\nlines "),
+        ("track.run_name", " [1, 2]", " [1, 2]"),
+        ("loss", "hinge", {"use": "vanilla/hinge"}),
         ("train.deterministic", True, True),
         ("train.best", None, None),
         ("generator", {"use": "mlp", "width": 4, "depth": 1}, {"width": 4, "depth": 1}),
@@ -39,12 +43,18 @@ def test_values_of_python_are_values_of_the_recipe(tiny, key, value, found):
 
 def test_changes_may_be_typed_as_for_a_command():
     assert as_typed(["train.rounds=5", "~critic"]) == ["train.rounds=5", "~critic"]
-    assert as_typed({"+modifiers": {"use": "ema"}}) == ['+modifiers={"use": "ema"}']
+    assert as_typed("train.rounds=5") == ["train.rounds=5"]
+    assert as_typed({"+modifiers": {"use": "ema"}}) == ["+modifiers={use: ema}"]
     assert as_typed({"x": math.inf, "y": -math.inf}) == ["x=.inf", "y=-.inf"]
-    assert as_typed({"data.path": Path("my photos")}) == ['data.path="my photos"']
-    assert metrics_typed(["modes", {"use": "frechet", "samples": 9}]) == ["modes", '{"use": "frechet", "samples": 9}']
-    with pytest.raises(ganflow.GanflowError, match=r"a mapping is wanted, or a list of texts: \['a=1'\]"):
-        as_typed("a=1")
+    assert as_typed({"data.path": Path("my photos"), "loss": "hinge", "name": "2024"}) == [
+        "data.path=my photos", "loss=hinge", 'name="2024"',
+    ]  # fmt: skip
+    assert metrics_typed(["modes", {"use": "frechet", "samples": 9}]) == ["modes", "{use: frechet, samples: 9}"]
+    for wrong in (5, [5], None):
+        with pytest.raises(ganflow.GanflowError, match=r"^changes: a mapping is wanted, .*, or texts, .*, not "):
+            as_typed(wrong)
+    with pytest.raises(ganflow.GanflowError, match=r"^changes: 5 is no key of a recipe"):
+        as_typed({5: 1})
     with pytest.raises(ganflow.GanflowError, match=r"train\.rounds: a recipe holds no object"):
         as_typed({"train.rounds": object()})
 
@@ -106,6 +116,45 @@ def test_random_numbers_and_threads_of_the_caller_stay(tiny, runs):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+@pytest.mark.parametrize("recipe", [3, None, ["ring"]])
+def test_what_is_no_recipe_is_refused(recipe, runs):
+    for function in (ganflow.run, ganflow.sweep, lambda recipe: ganflow.run_seeds(recipe, 2)):
+        with pytest.raises(ganflow.GanflowError, match=r"^recipe: the name of one .*, a file, or a mapping .* is wanted, not "):
+            function(recipe)
+
+
+def test_nothing_is_trained_for_arguments_that_are_wrong(tiny, runs):
+    wrong = {
+        "on_report": (3, "on_report: a function that takes a ganflow.Report is wanted, not 3"),
+        "workers": (0, "workers: a whole number from 1 on, not 0"),
+        "runs": (3, "runs: a path is wanted, not 3"),
+    }
+    for name, (value, sentence) in wrong.items():
+        with pytest.raises(ganflow.GanflowError) as refused:
+            ganflow.run(tiny, quiet=True, **{name: value})
+        assert str(refused.value) == sentence
+    assert not runs.exists()
+
+
+def test_advice_is_as_one_types_it(tiny, runs):
+    run = ganflow.run(tiny, quiet=True)
+    with pytest.raises(ganflow.GanflowError, match=r"recipe.yaml loss=hinge 'modifiers=\[\]' train.start_from="):
+        ganflow.resume(run, {"loss": "hinge", "modifiers": []})
+
+
+def test_one_mistake_is_one_line(runs):
+    with pytest.raises(ganflow.GanflowError) as refused:
+        ganflow.run("ring", {"train.rounds": "five"})
+    assert str(refused.value) == "command line: train.rounds: 'five' is not an integer"
+
+
+def test_a_run_that_was_opened_goes_on(tiny, runs):
+    run = ganflow.run(tiny, quiet=True)
+    assert ganflow.resume(run, "train.rounds=8", quiet=True).round == 8
+    assert ganflow.load(run).id == run.id
+    assert ganflow.run(tiny, {"train.start_from": run}, quiet=True).record.start_from["run"] == str(run.path)
+
+
 def test_progress_is_printed_unless_quiet(tiny, runs, capsys):
     ganflow.run(tiny, quiet=True)
     assert capsys.readouterr() == ("", "")
@@ -117,5 +166,7 @@ def test_progress_is_printed_unless_quiet(tiny, runs, capsys):
 
 def test_a_sweep_does_not_go_on_as_a_run(tiny, runs):
     ganflow.run_seeds(tiny, 2, quiet=True)
-    with pytest.raises(ganflow.GanflowError, match="tiny-seeds-1 is a sweep; go on with it"):
-        ganflow.resume("tiny-seeds-1")
+    for name in ("tiny-seeds-1", ganflow.load_sweep("latest")):
+        with pytest.raises(ganflow.GanflowError) as refused:
+            ganflow.resume(name)
+        assert str(refused.value) == "tiny-seeds-1 is a sweep; go on with it: ganflow run --resume tiny-seeds-1"

@@ -147,8 +147,8 @@ from ganflow.cli.main import main
 from ganflow.runs.folders import RunFolder, find_run
 sys.argv = ["ganflow", "runs", "--json"]
 main()
-print(find_run(sys.argv.pop() and "a", __import__("ganflow.runs.folders").runs.folders.DEFAULT_ROOT).reference())
-print(ganflow.load_sweep.__kwdefaults__["runs"], ganflow.run.__kwdefaults__["runs"])
+print(find_run(sys.argv.pop() and "a", __import__("ganflow.runs.folders").runs.folders.default_root()).reference())
+print(ganflow.load("a").path.parent.parent.name, ganflow.load_sweep("latest").path.parent.name)
 """
     environment = {**os.environ, "GANFLOW_RUNS": "kept"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)

@@ -16,8 +16,9 @@ import pytest
 
 from ganflow import GanflowError
 from ganflow.api.drawing import Classes
-from ganflow.cli.drawing import check_output_path, whole_number, write_output
+from ganflow.cli.drawing import whole_number, write_output
 from ganflow.cli.listing import age
+from ganflow.files import check_output_path
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import TAIL, Journal, last_entries

@@ -53,6 +53,19 @@ def test_the_value_must_fit_its_new_place(read, good):
     assert read.problem(good.replace("seed: 0", "keep: '${train.seed}'")) == "r.yaml:13: train.keep: 0 is below 1"
 
 
+def test_a_value_that_is_wrong_is_so_where_it_is_written(read, good):
+    """Whatever refers to it, by another reference and within a list, too."""
+    text = (
+        good.replace("size: 32", "size: '${train.rounds}'")
+        .replace("width: 32}\ncritic", "width: '${data.size}'}\ncritic")
+        .replace("adam, lr: 5.0e-5", "adam, betas: [0.5, '${train.rounds}']")
+    )
+    assert read.problem(text, "train.rounds=five") == "command line: train.rounds: 'five' is not an integer"
+    assert read.problem(text, "train.rounds=-5") == "command line: train.rounds: -5 is below 1"
+    assert read.problem(text, "train.rounds=[5") == "command line: train.rounds: not valid YAML: expected ',' or ']', but got '<stream end>'"
+    assert read.problem(text, "train.rounds=7") == "r.yaml:4: data.size: 7 is below 8"
+
+
 @pytest.mark.parametrize(
     ("value", "problem"),
     [

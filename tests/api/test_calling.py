@@ -1,0 +1,57 @@
+"""`TrainedRun.call`: tensors, arrays, and what is refused."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import ganflow
+
+
+@pytest.fixture
+def run(tiny, runs):
+    changes = {"data": {"use": "digits", "size": 8}, "condition": "label", "train.rounds": 1}
+    return ganflow.run(tiny, changes, quiet=True)
+
+
+def test_arrays_and_tensors_are_inputs(run):
+    z, label = torch.randn(3, 2), torch.tensor([1, 2, 3])
+    made = run.call("sample", z, label)
+    assert made.shape == (3, 1, 8, 8)
+    torch.testing.assert_close(run.call("sample", z.numpy().astype(np.float64), label=label.numpy()), made)
+    torch.testing.assert_close(run.call("sample", z.tolist(), [1, 2, 3]), made)
+
+
+Z, LABEL = "z (n, 2) floats", "label (n) whole numbers from 0 to 9"
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "named", "sentence"),
+    [
+        ("sample", [np.zeros((2, 7)), [1, 2]], {}, "z: (n, 2) floats is wanted, not (2, 7) float64"),
+        ("sample", [torch.zeros(2, 2, dtype=int), [1, 2]], {}, "z: (n, 2) floats is wanted, not (2, 2) int64"),
+        ("sample", [torch.zeros(2), [1, 2]], {}, "z: (n, 2) floats is wanted, not (2) float32"),
+        ("sample", [torch.zeros(2, 2), [1, 10]], {}, "label: (n) whole numbers from 0 to 9 is wanted, not (2) int64"),
+        ("sample", [torch.zeros(2, 2), 1], {}, "label: several examples are wanted, (n, …), not a single number"),
+        ("sample", ["noise", [1]], {}, "z: a tensor or an array of numbers is wanted, not a str"),
+        ("sample", [torch.zeros(2, 2), [1]], {}, "'sample' takes as many of each, not 2 of z, 1 of label"),
+        ("sample", [torch.zeros(2, 2)], {}, f"'sample' takes {Z}, {LABEL}, and is called with 1 by position"),
+        ("sample", [], {}, f"'sample' takes {Z}, {LABEL}, and is called with nothing"),
+        ("sample", [torch.zeros(2, 2)], {"y": [1, 2]}, f"'sample' takes {Z}, {LABEL}, and is called with 1 by position and y"),
+        ("draw", [torch.zeros(2, 2)], {}, "this game's generator has no signature 'draw' (there are: sample)"),
+    ],
+)
+def test_what_does_not_suit_is_a_value_error(run, name, inputs, named, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)) as refused:
+        run.call(name, *inputs, **named)
+    assert str(refused.value) == sentence
+
+
+def test_inputs_that_only_the_network_knows(tiny, runs):
+    style = {"use": "style", "width": 8, "base": 64, "code": 8, "mapping": 1}
+    run = ganflow.run(tiny, {"data": {"use": "digits", "size": 16}, "generator": style, "train.rounds": 1}, quiet=True)
+    styles = run.call("style", run.game.latents(2))
+    assert run.call("draw", styles).shape == (2, 1, 16, 16)
+    with pytest.raises(ValueError, match=r"^'draw' takes styles \(n, …\), as 'styles' is made, and cannot be called with styles"):
+        run.call("draw", torch.zeros(2, 7))
