@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.helping import example_lines, wrapped
@@ -143,11 +143,8 @@ def check_command(args: argparse.Namespace) -> int:
         found.append(facts)
         try:
             read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
-            if isinstance(read, Recipe) and read.tune is not None:
-                from ganflow.space.reading import read_space
-
-                read_space(read, recipe, overrides)
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
+            notes = [*read.notes, *(_of_tune(read, recipe, overrides) if isinstance(read, Recipe) else ())]
             built = _built(recipes_of) if args.build else []
         except GanflowError as error:
             problems = error.problems if isinstance(error, RecipeError) else []
@@ -156,8 +153,8 @@ def check_command(args: argparse.Namespace) -> int:
             if not args.json:
                 say_text(f"{error}\n", err=True)
         else:
-            facts |= {"notes": read.notes, "built": built}
-            for note in [] if args.json else read.notes:
+            facts |= {"notes": notes, "built": built}
+            for note in [] if args.json else notes:
                 say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
             if not args.json:
                 say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
@@ -166,6 +163,27 @@ def check_command(args: argparse.Namespace) -> int:
     elif not args.build and not code:
         say(UNBUILT, err=True)
     return code
+
+
+def _of_tune(recipe: Recipe, source: str, overrides: Sequence[str]) -> Iterator[str]:
+    """A note where `ganflow run` trains what `ganflow tune` refuses, because of the overrides.
+
+    Raises:
+        GanflowError: the space has mistakes of its own.
+    """
+    if recipe.tune is None:
+        return
+    from ganflow.errors import GanflowError
+    from ganflow.space.fixing import read_searched, sound_without
+
+    try:
+        read_searched(source, overrides)
+    except GanflowError as error:
+        if not sound_without(source, overrides):
+            raise
+        searches = any(override.startswith(("tune", "+tune", "~tune")) for override in overrides)  # which ~tune would contradict
+        without = "" if searches else " (or leave the search out: ~tune)"
+        yield f"ganflow tune refuses this, and ganflow run does not: {error}{without}"
 
 
 def _built(recipes: Sequence[Recipe]) -> list[str]:
