@@ -179,6 +179,14 @@ def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", els
     return _asked(near(word, known))
 
 
+def component_of(word: str, role: str, known: Iterable[str]) -> str | None:
+    """The component of a role that a word means: its name, another program's for it, or a near match; None without one."""
+    known = list(known)
+    targets, heads = WORDS.get(normal(word), ()), (f"{role}=", f"+{role}s=")
+    called = [target.removeprefix(head) for head in heads for target in targets if target.startswith(head)]
+    return next((name for name in (word, *called, *near(word, known)) if name in known), None)
+
+
 def value_hint(word: str, key: str, choices: Iterable[str]) -> str:
     """'; did you mean …?' of a value that a key has by another name, or a near one."""
     choices = list(choices)

@@ -10,7 +10,7 @@ from ganflow.contract.hooks import hooks_of
 from ganflow.contract.settings import Key, check, keys
 from ganflow.errors import PluginError, SettingsError, origin
 from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
-from ganflow.recipe.overrides import is_part, per_part
+from ganflow.recipe.overrides import is_part, list_advice, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.renamed import renamed_component, renamed_keys
 from ganflow.recipe.sections import EXTENDS, MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
@@ -97,7 +97,7 @@ class RecipeBuilder:
         self._check_schedules(sections)
         for section, role in MANY.items():
             node = sections.setdefault(section, Node([], 1, default=True))
-            if self._is(list, node, f"{section}: {node} is not a list; {_as_list(node, section, role)}"):
+            if self._is(list, node, f"{section}: {node} is not a list; {list_advice(node, section, role, self.catalogue)}"):
                 for index, child in node.children():
                     self._find(child, role, join(section, index))
         for section, cls in _PLAIN.items():
@@ -375,18 +375,6 @@ class RecipeBuilder:
         if troubles := list(check(key, value)):
             raise Refused(*troubles)
         return value
-
-
-def _as_list(node: Node, section: str, role: str) -> str:
-    """Advice where a list of components is needed: as the command line has it, or as a file does."""
-    if node.line != COMMAND_LINE:
-        return f"begin each {role} with '- '"
-    use = node.value.get("use") if isinstance(node.value, dict) else node
-    if use is None or not isinstance(use.value, str):
-        return f"to append one, write '+{section}=NAME', and for others than there are '{section}=[NAME]'"
-    name = meant(use.value, role)
-    value = to_flow({**node.plain(), "use": name}) if isinstance(node.value, dict) else name
-    return f"to append it, write {shlex.quote(f'+{section}={value}')}, and to have it alone {shlex.quote(f'{section}=[{value}]')}"
 
 
 def _section_hint(section: str) -> str:
