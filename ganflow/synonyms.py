@@ -221,6 +221,14 @@ def command_hint(word: str, known: Iterable[str]) -> str:
     return _asked(meant)
 
 
+def role_hint(word: str, roles: Iterable[str]) -> str:
+    """'; did you mean …?' of a role."""
+    roles = list(roles)
+    sections = [re.split("[.=]", target.removeprefix("+"))[0] for target in WORDS.get(normal(word), ())]
+    named = dict.fromkeys(section if section in roles else section.removesuffix("s") for section in sections)
+    return _asked([name for name in named if name in roles] or near(word, roles))
+
+
 def component_hint(word: str, known: Iterable[str]) -> str:
     """'; did you mean …?' of a component's name, whatever its role."""
     known = list(known)

@@ -83,7 +83,8 @@ class Parser(argparse.ArgumentParser):
         changes = ""
         for word in message.split():
             if message.startswith("unrecognized") and word.startswith("-"):
-                hints += synonyms.near(word.partition("=")[0], self._option_string_actions)
+                option = word.partition("=")[0]  # which the command may have, and this action of it not
+                hints += synonyms.near(option, [known for known in self._option_string_actions if known != option])
                 if any(action.dest in ("overrides", "recipes") for action in self._actions):
                     from ganflow.recipe.build import elsewhere
 

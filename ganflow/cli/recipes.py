@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,11 +30,12 @@ def recipes_arguments(parser: argparse.ArgumentParser) -> None:
     copy.add_argument("name", metavar="NAME", help="as `ganflow recipes` lists it")
     copy.add_argument("target", metavar="TARGET", nargs="?", default=".", help="file or folder (default: NAME.yaml here)")
     copy.add_argument("--force", action="store_true", help="overwrite the target")
+    copy.add_argument("--json", action="store_true", dest="shown_json", help="for programs: the file that was written")
 
 
 def recipes_command(args: argparse.Namespace) -> int:
     if args.action == "copy":
-        return _copy(args.name, args.target, args.force)
+        return _copy(args.name, args.target, args.force, args.json or args.shown_json)
     if args.action == "cat":
         say_text(_found(args.name).path.read_text(encoding="utf-8"))
         return 0
@@ -86,14 +88,16 @@ def _shown(name: str, as_json: bool) -> int:
             named[section] = [chosen.component.name for chosen in getattr(recipe, section)]
         say(*(row(section, ", ".join(dict.fromkeys(names))) for section, names in named.items() if names))
         say(row("rounds", f"{recipe.train.rounds}, batches of {recipe.train.batch_size}"))
-    ways = {"run": "train it", "recipes cat": "its file", "recipes copy": "one to edit"}
-    say("", *example_lines((f"ganflow {way} {found.name}", what) for way, what in ways.items()))
+    ways = {found.command: "search" if found.command.startswith("ganflow tune ") else "train it"}
+    ways |= {f"ganflow recipes cat {found.name}": "its file", f"ganflow recipes copy {found.name}": "one to edit"}
+    say("", *example_lines(ways.items()))
     return 0
 
 
-def _copy(name: str, target: str, force: bool) -> int:
+def _copy(name: str, target: str, force: bool, as_json: bool) -> int:
     from pathlib import Path
 
+    from ganflow.cli.drawing import print_written
     from ganflow.errors import GanflowError
 
     recipe = _found(name)
@@ -102,7 +106,8 @@ def _copy(name: str, target: str, force: bool) -> int:
         path = path / recipe.path.name
     first, *rest = recipe.path.read_text(encoding="utf-8").splitlines(keepends=True)
     # The comment's command runs the shipped recipe; in the copy it should run the copy.
-    first = first.replace(f"recipes/{recipe.name}.yaml", escaped(str(path)))
+    command = " ".join(escaped(shlex.quote(str(path))) if word == recipe.name else word for word in recipe.command.split(" "))
+    first = first.replace(recipe.command, command)
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write("".join([first, *rest]))
@@ -110,7 +115,10 @@ def _copy(name: str, target: str, force: bool) -> int:
         raise GanflowError(f"{path} exists; choose another name, or overwrite it with --force") from None
     except OSError as error:
         raise GanflowError(f"cannot write {path}: {error.strerror}") from None
-    say(f"{path}: edit it, then: ganflow run {path}")
+    if as_json:
+        print_written([path], {"recipe": recipe.name, "command": command})
+    else:
+        say(f"{path}: edit it, then: {command}")
     return 0
 
 
