@@ -153,6 +153,7 @@ def check_command(args: argparse.Namespace) -> int:
             read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
             notes = [*read.notes, *(_of_tune(read, recipe, overrides) if isinstance(read, Recipe) else ())]
+            notes += [] if args.build else _of_devices(recipes_of)
             built = _built(recipes_of) if args.build else []
         except GanflowError as error:
             problems = error.problems if isinstance(error, RecipeError) else []
@@ -194,6 +195,21 @@ def _of_tune(recipe: Recipe, source: str, overrides: Sequence[str]) -> Iterator[
         yield f"ganflow tune refuses this, and ganflow run does not: {error}{without}"
 
 
+def _of_devices(recipes: Sequence[Recipe]) -> list[str]:
+    """A note on each device that this machine has not: the recipe may be for another one."""
+    from ganflow.errors import GanflowError
+
+    notes = []
+    for name in {recipe.train.device for recipe in recipes} - {"auto", "cpu"}:  # for these torch need not be imported
+        from ganflow.engine.build import pick_device
+
+        try:
+            pick_device(name)
+        except GanflowError as error:
+            notes.append(f"ganflow run would refuse this here: {error}")
+    return notes
+
+
 def _built(recipes: Sequence[Recipe]) -> list[str]:
     """The sizes of recipes' networks, built for their data as runs would build them.
 
@@ -203,9 +219,12 @@ def _built(recipes: Sequence[Recipe]) -> list[str]:
     Raises:
         GanflowError: they cannot be built, or do not fit each other.
     """
+    from ganflow.engine.build import pick_device
     from ganflow.runs.folders import DEFAULT_ROOT
     from ganflow.runs.trying import tried
 
+    for recipe in recipes:
+        pick_device(recipe.train.device)
     found: list[str] = []
     for game in tried(recipes, DEFAULT_ROOT):
         networks = {"generator": game.generator, "critic": game.critic}
