@@ -231,7 +231,7 @@ def written(targets: Iterable[str]) -> str:
 
 
 def action_hint(command: str, word: str) -> str:
-    """'; did you mean …?' where the name of a thing is written in place of a command's action."""
+    """'; did you mean …?' where a thing is named and an action of the command was needed."""
     return _asked([shlex.join([*command.split()[1:], "show", word])])
 
 

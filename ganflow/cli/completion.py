@@ -132,7 +132,7 @@ def _keys() -> list[str]:
 
 
 def _choices() -> dict[str, list[str]]:
-    """What an argument is, by its metavar → the words that are offered for it."""
+    """Words to choose from, by an argument's metavar."""
     from ganflow.contract.hooks import ROLES
     from ganflow.export.formats import FORMATS
     from ganflow.plugins import load_catalogue

@@ -134,7 +134,7 @@ def change(understood: Sequence[Override], root: Node, problems: Problems, catal
 
 
 def list_advice(node: Node, section: str, role: str, catalogue: Catalogue) -> str:
-    """What to write where a section is to be a list of components, and this is none: in a file, or on the command line."""
+    """Advice for a section that is no list of components and must be one, in a file or on the command line."""
     if node.line != COMMAND_LINE:
         return f"begin each {role} with '- '"
     use = node.value.get("use", node) if isinstance(node.value, dict) else node

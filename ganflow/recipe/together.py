@@ -1,4 +1,4 @@
-"""What components of one recipe say of each other: sections that they need, and being there twice, or in place of another."""
+"""Checks of the components of one recipe together: sections that they need, modifiers twice or instead of others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_together(
 
 
 def making_room(advice: str, sections: Mapping[str, Node], catalogue: Catalogue) -> str:
-    """Advice that appends modifiers, which takes out those in whose place they are, and appends none that may be there once."""
+    """Advice that appends modifiers, with the removal of those instead of which they are, and without any that is there already."""
 
     def component(name: Any) -> Any:
         try:
