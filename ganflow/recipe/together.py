@@ -41,7 +41,7 @@ def check_together(
 
 
 def making_room(advice: str, sections: Mapping[str, Node], catalogue: Catalogue) -> str:
-    """Advice that appends modifiers, with the removal of those instead of which they are, and without any that is there already."""
+    """Advice that appends modifiers, with the removal of those instead of which they are, and without any that is there."""
 
     def component(name: Any) -> Any:
         try:

@@ -253,7 +253,19 @@ class Evaluates(Score):
         return super().evaluate(game)
 
 
-@pytest.mark.parametrize("metric", [Score, Noisy])
+class Particular(Score):
+    """Of points alone, as it says before it is evaluated."""
+
+    def check(self, game):
+        if len(game.data.shape) > 1:
+            raise GanflowError("of points alone")
+
+    def evaluate(self, game):
+        assert len(game.data.shape) == 1
+        return super().evaluate(game)
+
+
+@pytest.mark.parametrize("metric", [Score, Noisy, Particular])
 def test_a_metric_passes(metric):
     check_component(part("metric", lambda self: metric()))
 
