@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterable
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -41,6 +42,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "modifier": ("modifiers",), "callbacks": ("modifiers", "trackers"), "metric": ("metrics",), "evaluation": ("metrics",),
     "logger": ("trackers", "track"), "loggers": ("trackers", "track"), "logging": ("trackers", "track"),
     "mlflow": ("track",), "tracking": ("track",), "tensorboard": ("+trackers=tensorboard",),
+    "wandb": ("+trackers=wandb",), "weights_and_biases": ("+trackers=wandb",),
     "training": ("train",), "trainer": ("train",), "hyperparameters": ("tune",), "sweep": ("tune",), "search": ("tune.search",),
     "labels": ("condition",), "version": ("recipe_version",), "seeds": ("tune.seeds", "train.seed"),
     "epochs": ("train.rounds",), "epoch": ("train.rounds",), "n_epochs": ("train.rounds",), "num_epochs": ("train.rounds",),
@@ -63,9 +65,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     "gradient_accumulation": ("train.accumulate",), "accumulation_steps": ("train.accumulate",),
     "log_every": ("train.report_every",), "log_interval": ("train.report_every",), "print_every": ("train.report_every",),
     "save_every": ("train.checkpoint_every",), "checkpoint_interval": ("train.checkpoint_every",),
+    "save": ("train.checkpoint_every",), "save_interval": ("train.checkpoint_every",), "checkpoints": ("train.checkpoint_every",),
     "sample_interval": ("train.sample_every",), "eval_every": ("train.evaluate_every",), "resume": ("train.start_from",),
-    "pretrained": ("train.start_from",), "checkpoint": ("train.start_from",), "init_from": ("train.start_from",),
-    "num_threads": ("train.threads",), "torch_compile": ("train.compile",), "experiment_name": ("track.experiment",),
+    "pretrained": ("train.start_from",), "checkpoint": ("train.checkpoint_every", "train.start_from"),
+    "init_from": ("train.start_from",),
+    "num_threads": ("train.threads",), "num_workers": ("train.threads",), "torch_compile": ("train.compile",),
+    "experiment_name": ("track.experiment",),
     "tracking_uri": ("track.uri",), "n_trials": ("tune.trials",), "num_samples": ("tune.trials",),
     "lr": ("optimizer.lr",), "learning_rate": ("optimizer.lr",), "lr_g": ("optimizer.generator.lr",),
     "g_lr": ("optimizer.generator.lr",), "lr_d": ("optimizer.critic.lr",), "d_lr": ("optimizer.critic.lr",),
@@ -77,11 +82,16 @@ WORDS: dict[str, tuple[str, ...]] = {
     "n_layers": ("generator.depth", "critic.depth"), "layers": ("generator.depth", "critic.depth"),
     "dropout_rate": ("generator.dropout",), "batchnorm": ("generator.batch_norm",),
     "image_size": ("data.size",), "img_size": ("data.size",), "imsize": ("data.size",), "resolution": ("data.size",),
-    "res": ("data.size",), "px": ("data.size",), "root": ("data.path",), "dataroot": ("data.path",), "data_dir": ("data.path",),
-    "dir": ("data.path",), "folder": ("data=image_folder", "data.path"), "hflip": ("data.flip",),
+    "res": ("data.size",), "px": ("data.size",), "root": ("data.path", "data=image_folder"),
+    "dataroot": ("data.path", "data=image_folder"), "data_dir": ("data.path", "data=image_folder"),
+    "dir": ("data.path", "data=image_folder"), "path": ("data.path", "data=image_folder"),
+    "folder": ("data=image_folder", "data.path"), "hflip": ("data.flip",),
     "images": ("data=image_folder",), "imagefolder": ("data=image_folder",), "pictures": ("data=image_folder",),
     "photos": ("data=image_folder",), "mnist": ("data=digits",), "stacked_mnist": ("data=stacked_digits",),
     "huggingface": ("data=hub",), "hf": ("data=hub",), "webdataset": ("data=shards",), "parquet": ("data=shards", "data=hub"),
+    "fashion_mnist": ("data=hub",), "svhn": ("data=hub",), "cifar100": ("data=hub",),
+    "imagenet": ("data=image_folder", "data=hub"),
+    "lsun": ("data=image_folder", "data=hub"), "ffhq": ("data=image_folder", "data=hub"),
     "npz": ("data=tensor_file",), "numpy": ("data=tensor_file",), "npy": ("data=tensor_file",), "cub": ("data=birds",),
     "mixture": ("data=gaussians",), "mog": ("data=gaussians",), "8gaussians": ("data=gaussians",),
     "linear": ("generator=mlp", "critic=mlp"), "fc": ("generator=mlp", "critic=mlp"), "dense": ("generator=mlp", "critic=mlp"),
@@ -103,7 +113,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "clip": ("+modifiers=weight_clip",), "clip_value": ("+modifiers=weight_clip",),
     "weight_clipping": ("+modifiers=weight_clip",),
     "sn": ("+modifiers=spectral_norm",), "spectral_normalization": ("+modifiers=spectral_norm",),
-    "ema_decay": ("+modifiers=ema",), "averaging": ("+modifiers=ema",), "moving_average": ("+modifiers=ema",),
+    "ema": ("+modifiers=ema",), "ema_decay": ("+modifiers=ema",), "averaging": ("+modifiers=ema",),
+    "moving_average": ("+modifiers=ema",),
     "augment": ("+modifiers=diffaugment", "+modifiers=ada"), "augmentation": ("+modifiers=diffaugment", "+modifiers=ada"),
     "diff_augment": ("+modifiers=diffaugment",), "r1_penalty": ("+modifiers=r1",), "ppl": ("+modifiers=path_length",),
     "fid": ("+metrics=frechet",), "kid": ("+metrics=kernel_distance",), "is": ("+metrics=inception_score",),
@@ -122,14 +133,19 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Field of data of other programs → the one that it is here."""
 
+DATA: dict[str, tuple[str, ...]] = {
+    "horse2zebra": ("cyclegan_horses", "hub_horse2zebra"), "cifar": ("hub_cifar10",), "cifar10": ("hub_cifar10",),
+    "celeba": ("hub_faces",), "faces": ("hub_faces",),
+}  # fmt: skip
+"""Data of other programs → recipes that have them, and no component alone."""
+
 RECIPES: dict[str, tuple[str, ...]] = {
     "mnist": ("gan", "wgan", "cgan_digits"), "digits": ("gan", "wgan", "vae_digits"), "dcgan": ("gan",), "vanilla": ("gan",),
     "vanilla_gan": ("gan",), "wasserstein": ("wgan",), "gradient_penalty": ("wgan_gp",), "stylegan": ("photos_style",),
     "stylegan2": ("photos_style",), "images": ("photos",), "folder": ("photos",), "conditional": ("cgan_digits",),
-    "horse2zebra": ("cyclegan_horses", "hub_horse2zebra"), "facades": ("pix2pix_facades",), "cifar": ("hub_cifar10",),
-    "cifar10": ("hub_cifar10",), "celeba": ("hub_faces",), "faces": ("hub_faces",), "cub": ("stackgan_birds", "hub_cub"),
+    "facades": ("pix2pix_facades",), "cub": ("stackgan_birds", "hub_cub"),
     "birds": ("stackgan_birds",), "text2image": ("stackgan_birds",), "gaussians": ("ring", "grid"), "8gaussians": ("ring",),
-    "25gaussians": ("grid",), "toy": ("ring", "grid", "swiss_roll"), "mode_collapse": ("theory/collapse",),
+    "25gaussians": ("grid",), "toy": ("ring", "grid", "swiss_roll"), "mode_collapse": ("theory/collapse",), **DATA,
 }  # fmt: skip
 """What a recipe might be called → recipes that come with ganflow."""
 
@@ -171,12 +187,22 @@ def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", els
     elif role:  # another component is needed, or several together
         other = [target for target in targets if "=" in target and (" " in target or not target.startswith(heads))]
     elif path and below and not any("." in name or name.partition("=")[0] in known for name in below):
-        other = []  # a key that this component has not, and others may have
+        other = [target for target in targets if target.startswith(f"{path}=")]  # which may have the key
     else:
         other = list(targets)
+    if role == "data" and (recipes := DATA.get(normal(word))):
+        return f"; recipes with such data: {', '.join(recipes)} (ganflow recipes show {recipes[0]})"
     if other := other or list(elsewhere):
         return f"; that is {written(other[: 1 if ' ' in other[0] else 2])} here"
     return _asked(near(word, known))
+
+
+def component_of(word: str, role: str, known: Iterable[str]) -> str | None:
+    """The component of a role that a word means: its name, another program's for it, or a near match; None without one."""
+    known = list(known)
+    targets, heads = WORDS.get(normal(word), ()), (f"{role}=", f"+{role}s=")
+    called = [target.removeprefix(head) for head in heads for target in targets if target.startswith(head)]
+    return next((name for name in (word, *called, *near(word, known)) if name in known), None)
 
 
 def value_hint(word: str, key: str, choices: Iterable[str]) -> str:
@@ -204,6 +230,11 @@ def written(targets: Iterable[str]) -> str:
     return " or ".join(" ".join(f"'{part}'" if part.startswith("+") else part for part in each.split()) for each in targets)
 
 
+def action_hint(command: str, word: str) -> str:
+    """'; did you mean …?' where a thing is named and an action of the command was needed."""
+    return _asked([shlex.join([*command.split()[1:], "show", word])])
+
+
 def command_hint(word: str, known: Iterable[str]) -> str:
     """'; did you mean …?' of a command of `ganflow`."""
     known = list(known)
@@ -211,6 +242,14 @@ def command_hint(word: str, known: Iterable[str]) -> str:
     if not meant:
         meant = near(word, known) or [each for name in near(word, COMMANDS) for each in COMMANDS[name]]
     return _asked(meant)
+
+
+def role_hint(word: str, roles: Iterable[str]) -> str:
+    """'; did you mean …?' of a role."""
+    roles = list(roles)
+    sections = [re.split("[.=]", target.removeprefix("+"))[0] for target in WORDS.get(normal(word), ())]
+    named = dict.fromkeys(section if section in roles else section.removesuffix("s") for section in sections)
+    return _asked([name for name in named if name in roles] or near(word, roles))
 
 
 def component_hint(word: str, known: Iterable[str]) -> str:

@@ -83,7 +83,8 @@ class Parser(argparse.ArgumentParser):
         changes = ""
         for word in message.split():
             if message.startswith("unrecognized") and word.startswith("-"):
-                hints += synonyms.near(word.partition("=")[0], self._option_string_actions)
+                option = word.partition("=")[0]  # which the command may have, and this action of it not
+                hints += synonyms.near(option, [known for known in self._option_string_actions if known != option])
                 if any(action.dest in ("overrides", "recipes") for action in self._actions):
                     from ganflow.recipe.build import elsewhere
 
@@ -91,8 +92,30 @@ class Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
             hints += synonyms.near(choice[1], re.findall(r"'(.*?)'", choice[2]))
+            changes = "" if hints or not _shown(self.prog, choice[1]) else synonyms.action_hint(self.prog, choice[1])
         hint = changes or (f"; did you mean {' and '.join(hints)}?" if hints else "")
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
+
+
+def _shown(command: str, word: str) -> bool:
+    """Return whether a command's action `show` can show what a word names."""
+    try:
+        if command == "ganflow recipes":
+            from ganflow.recipe import find_shipped
+
+            return find_shipped(word) is not None
+        if command == "ganflow plugins":
+            from ganflow.cli.plugins import matching
+            from ganflow.plugins import load_catalogue
+
+            return bool(matching(load_catalogue(), word))
+        if command in ("ganflow runs", "ganflow sweeps"):
+            from ganflow.runs.folders import DEFAULT_ROOT, find_any
+
+            return bool(find_any(word, DEFAULT_ROOT))
+    except GanflowError:
+        pass
+    return False
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import os
 import re
 import shlex
@@ -14,10 +15,12 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
+from ganflow.cli.drawing import print_written
 from ganflow.contract.hooks import ROLES
-from ganflow.errors import GanflowError, did_you_mean, origin
+from ganflow.errors import GanflowError, origin
 from ganflow.installed import about, entry_points
 from ganflow.printing import say
+from ganflow.synonyms import role_hint
 from ganflow.version import __version__
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
@@ -64,6 +67,7 @@ def new_plugin_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the plugin's, by which recipes name its components: acme")
     parser.add_argument("--roles", required=True, metavar="ROLE,…", help=f"a component for each of: {', '.join(ROLES)}; or {ALL}")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="of the package, a new one (default: NAME)")
+    parser.add_argument("--json", action="store_true", help="for programs: the files that were written")
 
 
 def new_plugin_command(args: argparse.Namespace) -> int:
@@ -84,11 +88,15 @@ def new_plugin_command(args: argparse.Namespace) -> int:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise GanflowError(f"cannot write {folder}: {error.strerror}") from None
+    if args.json:
+        print_written([folder / path for path in contents], {"plugin": args.name, "roles": roles})
+        return 0
     made = ", ".join(f"{role} '{args.name}/{PARTS[role].name}'" for role in roles)
     shown = shlex.quote(str(folder))
     say(f"wrote {folder}: {made}", "install and test it:", f"  pip install -e {shlex.quote(f'{folder}[test]')} && pytest {shown}")
-    for path in [path for path in contents if path.endswith(".yaml")]:
-        say(f"  ganflow run {shlex.quote(str(folder / path))}")
+    for path, text in contents.items():
+        if path.endswith(".yaml"):
+            say(f"  ganflow {verb(text)} {shlex.quote(str(folder / path))}")
     return 0
 
 
@@ -101,7 +109,7 @@ def chosen_roles(text: str) -> list[str]:
     named = [word for word in re.split(r"[,\s]+", text) if word]
     for name in named:
         if name not in (*ROLES, ALL):
-            raise GanflowError(f"--roles: unknown role '{name}'{did_you_mean(name, ROLES)} (roles: {', '.join(ROLES)}, or {ALL})")
+            raise GanflowError(f"--roles: unknown role '{name}'{role_hint(name, ROLES)} (roles: {', '.join(ROLES)}, or {ALL})")
     if not named:
         raise GanflowError(f"--roles: name one or more, with commas between them: {', '.join(ROLES)}, or {ALL}")
     return [role for role in ROLES if role in named or ALL in named]
@@ -118,13 +126,22 @@ def check_name(name: str) -> None:
         hint = f": {guess}" if _NAME.fullmatch(guess) else ""
         form = "lower-case letters, digits and underscores, a letter first"
         raise GanflowError(f"'{name}' cannot be a plugin's name: {form}{hint}")
+    if keyword.iskeyword(name):
+        raise GanflowError(f"'{name}' is a word of Python's; give the plugin another name")
     if name in ROLES:
         raise GanflowError(f"'{name}' is the name of a role; give the plugin another name")
     for point in entry_points("ganflow", name):
         who = origin(*about(point.dist)) if point.dist else "an installed package"
         raise GanflowError(f"there is a plugin '{name}' already, of {who}; choose another name (ganflow plugins lists all)")
+    if (spec := find_spec(name)) is not None and spec.origin is not None:  # else it is a mere folder
+        raise GanflowError(f"there is a Python package '{name}' already; give the plugin another name")
     if find_spec(module_of(name)) is not None:
         raise GanflowError(f"there is a module {module_of(name)} already; choose another name for the plugin")
+
+
+def verb(recipe: str) -> str:
+    """The command that a recipe is for."""
+    return "tune" if "tune:" in recipe else "run"
 
 
 def module_of(name: str) -> str:
@@ -136,7 +153,7 @@ def package(name: str, roles: Sequence[str]) -> dict[str, str]:
     module, parts = module_of(name), [(role, PARTS[role]) for role in roles]
     recipes = recipes_of(name, roles)
     about = [f"| {role} | `{name}/{part.name}` | `{module}/{role}.py` |" for role, part in parts]
-    commands = [f"ganflow {'tune' if 'tune:' in text else 'run'} {path}" for path, text in recipes.items()]
+    commands = [f"ganflow {verb(text)} {path}" for path, text in recipes.items()]
     values = {
         "name": name,
         "module": module,

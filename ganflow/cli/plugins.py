@@ -81,10 +81,13 @@ def tested(components: list[Component], as_json: bool) -> int:
     width = max(len(f"{component.role} {component.qualified}") for component in components)
     found: list[dict[str, Any]] = []
     for component in components:
+        name = f"{component.role} {component.qualified}"
+        if sys.stderr.isatty():  # some take half a minute
+            print(f"{name:{width}}  …", end="\r", file=sys.stderr, flush=True)
         result, notes = trial(component)
         found.append({**component_origin(component), "result": result, "notes": notes})
         if not as_json:
-            line = f"{f'{component.role} {component.qualified}':{width}}  {result}"
+            line = f"{name:{width}}  {result}"
             style = {"ok": "green", "fails": "red"}.get(result, "yellow")
             say_lines(iter([(line, style), *((f"    {note}", "") for note in notes)]))
     if as_json:
@@ -95,10 +98,10 @@ def tested(components: list[Component], as_json: bool) -> int:
 
 
 def trial(component: Component) -> tuple[str, list[str]]:
-    """"ok", "fails" or, where a key has no default, "not tried", with sentences on it."""
+    """"ok", "fails" or, where it needs what this does not know, "not tried", with sentences on it."""
     import warnings
 
-    from ganflow.testing import check_component
+    from ganflow.testing.partners import RefusesAll
 
     if needed := [key.name for key in keys(component.settings) if key.required]:
         values = ", ".join(f"{name}=…" for name in needed)
@@ -106,12 +109,48 @@ def trial(component: Component) -> tuple[str, list[str]]:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         try:
-            check_component(component)
+            beside = _played(component)
+        except RefusesAll as error:
+            return "not tried", [str(error)]
         except AssertionError as error:
             return "fails", [str(error)]
         except GanflowError as error:  # what it needs is not here
             return "not tried", [str(error)]
-    return "ok", list(dict.fromkeys(str(each.message) for each in seen if each.category.__name__ == "RunsEagerly"))
+    eager = dict.fromkeys(str(each.message) for each in seen if each.category.__name__ == "RunsEagerly")
+    return "ok", [*(f"beside {other}" for other in beside), *eager]
+
+
+def _played(component: Component) -> list[Component]:
+    """Check a component beside stand-ins or, where it refuses those, beside others of its plugin, which are returned.
+
+    Raises:
+        AssertionError: it breaks the contract; RefusesAll, it accepts nothing of that.
+        GanflowError: what it needs is not here.
+    """
+    from ganflow.testing import check_component
+    from ganflow.testing.partners import RefusesAll
+
+    try:
+        check_component(component)
+    except RefusesAll:
+        for partners in _partners(component):
+            try:
+                check_component(component, partners=partners)
+            except RefusesAll:
+                continue
+            return list(partners.values())
+        raise
+    return []
+
+
+def _partners(component: Component) -> Iterator[dict[str, Component]]:
+    """Generators and losses of a component's plugin that can play beside it: each alone, then each pair."""
+    others: dict[str, list[Component]] = {"generator": [], "loss": []}
+    for other in load_catalogue().components():
+        if other.plugin == component.plugin and other.role in others and other.role != component.role:
+            others[other.role] += [other] * (not any(key.required for key in keys(other.settings)))
+    yield from ({role: other} for role, found in others.items() for other in found)
+    yield from ({"generator": one, "loss": other} for one in others["generator"] for other in others["loss"])
 
 
 def clashes(catalogue: Catalogue) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.helping import example_lines, wrapped
@@ -29,11 +30,12 @@ def recipes_arguments(parser: argparse.ArgumentParser) -> None:
     copy.add_argument("name", metavar="NAME", help="as `ganflow recipes` lists it")
     copy.add_argument("target", metavar="TARGET", nargs="?", default=".", help="file or folder (default: NAME.yaml here)")
     copy.add_argument("--force", action="store_true", help="overwrite the target")
+    copy.add_argument("--json", action="store_true", dest="shown_json", help="for programs: the file that was written")
 
 
 def recipes_command(args: argparse.Namespace) -> int:
     if args.action == "copy":
-        return _copy(args.name, args.target, args.force)
+        return _copy(args.name, args.target, args.force, args.json or args.shown_json)
     if args.action == "cat":
         say_text(_found(args.name).path.read_text(encoding="utf-8"))
         return 0
@@ -86,14 +88,16 @@ def _shown(name: str, as_json: bool) -> int:
             named[section] = [chosen.component.name for chosen in getattr(recipe, section)]
         say(*(row(section, ", ".join(dict.fromkeys(names))) for section, names in named.items() if names))
         say(row("rounds", f"{recipe.train.rounds}, batches of {recipe.train.batch_size}"))
-    ways = {"run": "train it", "recipes cat": "its file", "recipes copy": "one to edit"}
-    say("", *example_lines((f"ganflow {way} {found.name}", what) for way, what in ways.items()))
+    ways = {found.command: "search" if found.command.startswith("ganflow tune ") else "train it"}
+    ways |= {f"ganflow recipes cat {found.name}": "its file", f"ganflow recipes copy {found.name}": "one to edit"}
+    say("", *example_lines(ways.items()))
     return 0
 
 
-def _copy(name: str, target: str, force: bool) -> int:
+def _copy(name: str, target: str, force: bool, as_json: bool) -> int:
     from pathlib import Path
 
+    from ganflow.cli.drawing import print_written
     from ganflow.errors import GanflowError
 
     recipe = _found(name)
@@ -102,7 +106,8 @@ def _copy(name: str, target: str, force: bool) -> int:
         path = path / recipe.path.name
     first, *rest = recipe.path.read_text(encoding="utf-8").splitlines(keepends=True)
     # The comment's command runs the shipped recipe; in the copy it should run the copy.
-    first = first.replace(f"recipes/{recipe.name}.yaml", escaped(str(path)))
+    command = " ".join(escaped(shlex.quote(str(path))) if word == recipe.name else word for word in recipe.command.split(" "))
+    first = first.replace(recipe.command, command)
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write("".join([first, *rest]))
@@ -110,7 +115,10 @@ def _copy(name: str, target: str, force: bool) -> int:
         raise GanflowError(f"{path} exists; choose another name, or overwrite it with --force") from None
     except OSError as error:
         raise GanflowError(f"cannot write {path}: {error.strerror}") from None
-    say(f"{path}: edit it, then: ganflow run {path}")
+    if as_json:
+        print_written([path], {"recipe": recipe.name, "command": command})
+    else:
+        say(f"{path}: edit it, then: {command}")
     return 0
 
 
@@ -143,11 +151,9 @@ def check_command(args: argparse.Namespace) -> int:
         found.append(facts)
         try:
             read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
-            if isinstance(read, Recipe) and read.tune is not None:
-                from ganflow.space.reading import read_space
-
-                read_space(read, recipe, overrides)
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
+            notes = [*read.notes, *(_of_tune(read, recipe, overrides) if isinstance(read, Recipe) else ())]
+            notes += [] if args.build else _of_devices(recipes_of)
             built = _built(recipes_of) if args.build else []
         except GanflowError as error:
             problems = error.problems if isinstance(error, RecipeError) else []
@@ -156,8 +162,8 @@ def check_command(args: argparse.Namespace) -> int:
             if not args.json:
                 say_text(f"{error}\n", err=True)
         else:
-            facts |= {"notes": read.notes, "built": built}
-            for note in [] if args.json else read.notes:
+            facts |= {"notes": notes, "built": built}
+            for note in [] if args.json else notes:
                 say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
             if not args.json:
                 say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
@@ -166,6 +172,42 @@ def check_command(args: argparse.Namespace) -> int:
     elif not args.build and not code:
         say(UNBUILT, err=True)
     return code
+
+
+def _of_tune(recipe: Recipe, source: str, overrides: Sequence[str]) -> Iterator[str]:
+    """A note where `ganflow run` trains what `ganflow tune` refuses, because of the overrides.
+
+    Raises:
+        GanflowError: the space has mistakes of its own.
+    """
+    if recipe.tune is None:
+        return
+    from ganflow.errors import GanflowError
+    from ganflow.space.fixing import read_searched, sound_without
+
+    try:
+        read_searched(source, overrides)
+    except GanflowError as error:
+        if not sound_without(source, overrides):
+            raise
+        searches = any(override.startswith(("tune", "+tune", "~tune")) for override in overrides)  # which ~tune would contradict
+        without = "" if searches else " (or leave the search out: ~tune)"
+        yield f"ganflow tune refuses this, and ganflow run does not: {error}{without}"
+
+
+def _of_devices(recipes: Sequence[Recipe]) -> list[str]:
+    """A note on each device that this machine has not: the recipe may be for another one."""
+    from ganflow.errors import GanflowError
+
+    notes = []
+    for name in {recipe.train.device for recipe in recipes} - {"auto", "cpu"}:  # for these torch need not be imported
+        from ganflow.engine.build import pick_device
+
+        try:
+            pick_device(name)
+        except GanflowError as error:
+            notes.append(f"ganflow run would refuse this here: {error}")
+    return notes
 
 
 def _built(recipes: Sequence[Recipe]) -> list[str]:
@@ -177,9 +219,12 @@ def _built(recipes: Sequence[Recipe]) -> list[str]:
     Raises:
         GanflowError: they cannot be built, or do not fit each other.
     """
+    from ganflow.engine.build import pick_device
     from ganflow.runs.folders import default_root
     from ganflow.runs.trying import tried
 
+    for recipe in recipes:
+        pick_device(recipe.train.device)
     found: list[str] = []
     for game in tried(recipes, default_root()):
         networks = {"generator": game.generator, "critic": game.critic}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ganflow.contract.hooks import hooks_of
 from ganflow.contract.settings import Key, check, keys
 from ganflow.errors import PluginError, SettingsError, origin
 from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
-from ganflow.recipe.overrides import is_part, per_part
+from ganflow.recipe.overrides import is_part, list_advice, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.renamed import renamed_component, renamed_keys
 from ganflow.recipe.sections import EXTENDS, MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
+from ganflow.recipe.together import check_together, making_room
 from ganflow.recipe.values import References, can_unset, convert, longest_key, no_yaml, refers
 from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, lines, node_of, shown
 from ganflow.synonyms import hint
@@ -50,7 +50,10 @@ class RecipeBuilder:
         plain: dict[str, Any] = {s: self._settings(sections[s], cls, s, s, s) for s, cls in _PLAIN.items() if s in sections}
         self.references.settle()
         if together and not self.problems:
-            self._check_together(sections, one, many["modifiers"])
+            chosen = [(c, sections[s].line, s) for s, c in one.items() if c is not None]
+            listed = zip(many["modifiers"], sections["modifiers"].children(), strict=True)
+            chosen += [(c, child.line, join("modifiers", index)) for c, (index, child) in listed]
+            check_together(sections, chosen, self.problems, self.notes)
         if self.problems or head is None:
             return None
         return Recipe(
@@ -98,7 +101,7 @@ class RecipeBuilder:
         self._check_schedules(sections)
         for section, role in MANY.items():
             node = sections.setdefault(section, Node([], 1, default=True))
-            if self._is(list, node, f"{section}: {node} is not a list; begin each {role} with '- '"):
+            if self._is(list, node, f"{section}: {node} is not a list; {list_advice(node, section, role, self.catalogue)}"):
                 for index, child in node.children():
                     self._find(child, role, join(section, index))
         for section, cls in _PLAIN.items():
@@ -115,22 +118,6 @@ class RecipeBuilder:
             self._report(node, *(node.trouble or [problem]))
             node.bad = True
         return not node.bad
-
-    def _check_together(self, sections: dict[str, Node], one: Mapping[str, Chosen | None], modifiers: Sequence[Chosen]) -> None:
-        """Check what components say of the sections that they need (`requires`), and of being there twice (`once`)."""
-        chosen = [(c, sections[s].line) for s, c in one.items() if c is not None]
-        chosen += [(c, child.line) for c, (_, child) in zip(modifiers, sections["modifiers"].children(), strict=True)]
-        for number, (found, line) in enumerate(chosen):
-            cls, what = type(found.settings), f"{found.component.role} '{found.component.name}'"
-            needed = tuple(getattr(cls, "requires", ()))
-            if found.component.role == "modifier" and set() < {h.name for h in hooks_of(cls)} <= {"critic", "critic_stepped"}:
-                needed = (*needed, "critic")
-            for section in dict.fromkeys(needed):
-                if section not in sections:
-                    self.problems.add(line, f"{what} needs a {section}, and the recipe has none: add the section '{section}', or "
-                                      f"{'take it out' if found.component.role == 'modifier' else 'use another'}")  # fmt: skip
-            if getattr(cls, "once", False) and any(type(other.settings) is cls for other, _ in chosen[:number]):
-                self.problems.add(line, f"{what} is there twice; take one of the two out")
 
     def _report(self, node: Node, *texts: str) -> None:
         for text in texts:
@@ -214,7 +201,8 @@ class RecipeBuilder:
             node.component = self._component(role, use, path)
         except UnknownComponent as error:
             self._report(use, *use.trouble[1:])
-            return use.line, use.trouble[0] if use.trouble else " ".join(str(error).split())
+            text = making_room(" ".join(str(error).split()), self.root.value, self.catalogue)
+            return use.line, use.trouble[0] if use.trouble else text
         if "/" not in use.value and (rivals := self.catalogue.rivals(node.component)):
             others = " or ".join(f"{c.qualified} ({origin(c.distribution, c.version)})" for c in rivals)
             meant = f"{role} '{use.value}' means the built-in {node.component.qualified}"

@@ -23,7 +23,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +33,10 @@ from typing import Any
 from ganflow.contract.settings import keys as keys_of
 from ganflow.errors import RecipeError
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
-from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED
+from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS
 from ganflow.recipe.values import longest_key, steps
-from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, Typed, join, read_yaml, scalar, shown
-from ganflow.synonyms import hint
+from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, Typed, join, read_yaml, scalar, shown, to_flow
+from ganflow.synonyms import component_of, hint
 
 _QUOTED = re.compile(r"""\s*('([^']|'')*'|"([^"\\]|\\.)*")\s*""", re.DOTALL)
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
@@ -62,8 +64,16 @@ class Override:
 
 
 def is_override(argument: str) -> bool:
-    """Return whether a command-line argument is an override, not a recipe: it has a "~" in front, or a "=" before any "/"."""
-    return (argument.startswith("~") or "=" in argument) and "/" not in argument.partition("=")[0]
+    """Return whether a command-line argument is an override, not a recipe: it has a "~" in front, or a "=" before any "/", or is
+    a key whose value was forgotten."""
+    written = (argument.startswith("~") or "=" in argument) and "/" not in argument.partition("=")[0]
+    file = argument.endswith((".yaml", ".yml")) or os.path.exists(argument)
+    return written or (_is_key(argument.removeprefix("+")) and not file)
+
+
+def _is_key(text: str) -> bool:
+    found = steps(text)
+    return found is not None and found[0] in SECTIONS
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -123,11 +133,26 @@ def change(understood: Sequence[Override], root: Node, problems: Problems, catal
             problems.add(override.value.line, str(refused))
 
 
+def list_advice(node: Node, section: str, role: str, catalogue: Catalogue) -> str:
+    """Advice for a section that is no list of components and must be one, in a file or on the command line."""
+    if node.line != COMMAND_LINE:
+        return f"begin each {role} with '- '"
+    use = node.value.get("use", node) if isinstance(node.value, dict) else node
+    known = [name for c in catalogue.components() if c.role == role for name in (c.name, c.qualified)]
+    name = component_of(use.value, role, known) if isinstance(use.value, str) else None
+    if name is None:
+        return f"name one or several: '{section}=[…]' (installed: {', '.join(catalogue.names(role)) or 'none'})"
+    value = to_flow({**node.plain(), "use": name}) if isinstance(node.value, dict) else name
+    return f"to append it, write {shlex.quote(f'+{section}={value}')}; to have it alone, {shlex.quote(f'{section}=[{value}]')}"
+
+
 def _parse(text: str, problems: Problems, line: int) -> Override | None:
     form = _FORM.fullmatch(text)
     found = steps(form["path"]) if form else None
     if not form or found is None or (form["sign"] == "~") != (form["value"] is None):
-        problems.add(line, f"{shown(text)} is not an override; write key=value, +list=item or ~key")
+        forgotten = form is not None and form["value"] is None and _is_key(form["path"])
+        how = f"{text}=VALUE" if forgotten else "key=value, +list=item or ~key"
+        problems.add(line, f"{shown(text)} {'has no value' if forgotten else 'is not an override'}; write {how}")
         return None
     value = _value(form["value"] or "", problems, form["path"], line)
     if value is None:

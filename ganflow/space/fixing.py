@@ -1,19 +1,21 @@
-"""Keys of a space that the command line sets: they have that value in all trials, and are searched no more."""
+"""Keys of a space that the command line sets: they have that value in all trials, and are searched no more. And those to
+which its changes leave nothing."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.overrides import Override, parsed
 from ganflow.recipe.sections import PARTS, PER_PART
 from ganflow.recipe.source import Source
 from ganflow.recipe.values import steps
-from ganflow.space.reading import read_conditions, read_domains
-from ganflow.space.space import canonical, fixed_value, matches
+from ganflow.space.reading import read_conditions, read_domains, read_space
+from ganflow.space.space import Space, canonical, fixed_value, matches
 
 
 def read_fixed(
@@ -39,14 +41,84 @@ def read_fixed(
     when, values = read_conditions(recipe), recipe.resolved()
     gone = [key for key in when if key not in fixed and _never(when[key], fixed, values)]
     if not set(domains) - {*fixed, *gone}:
-        named = recipe.name if isinstance(source, Mapping) else source
-        alone = f"ganflow run {named} {' '.join(override.text for override in typed if override.steps[0] != 'tune')}"
+        alone = _run(recipe, source, overrides)
         raise GanflowError(f"the command line sets {' and '.join(fixed)}, and nothing else is searched; train it with: {alone}")
     overrides += [f"~tune.space.{key}" for key in (*fixed, *gone)]
     without = f", nor {' and '.join(gone)}, whose conditions never hold then" if gone else ""
     recipe = read_recipe(source, overrides, catalogue)
     recipe.notes.append(f"{' and '.join(fixed)}: set on the command line, and not searched{without}")
     return recipe, overrides
+
+
+def read_searched(
+    source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | None = None
+) -> tuple[Recipe, Space | None]:
+    """Read a recipe as `read_fixed` does, and its space; None where it has none.
+
+    Raises:
+        RecipeError: the recipe has problems, or its space.
+        GanflowError: an override would change no trial, or leaves nothing to search, or a key of the space nothing to set.
+    """
+    recipe, left = read_fixed(source, overrides, catalogue)
+    if recipe.tune is None:
+        return recipe, None
+    try:
+        return recipe, read_space(recipe, source, left, catalogue)
+    except RecipeError as error:
+        if not sound_without(source, overrides, catalogue):
+            raise
+        raise _without_sense(recipe, source, left, error, catalogue) from None
+
+
+def sound_without(source: Source, overrides: Sequence[str], catalogue: Catalogue | None = None) -> bool:
+    """Return whether the space is sound where none of the overrides is but those of tune, and there are others."""
+    mine = [override for override in overrides if not _others([override])]
+    if len(mine) == len(overrides):
+        return False
+    try:
+        recipe = read_recipe(source, mine, catalogue)
+        return recipe.tune is not None and bool(read_space(recipe, source, mine, catalogue))
+    except GanflowError:
+        return False
+
+
+def _without_sense(
+    recipe: Recipe, source: Source, overrides: Sequence[str], error: RecipeError, catalogue: Catalogue | None
+) -> GanflowError:
+    """The error of a space of which overrides leave keys nothing to set: which, and what searches the others."""
+    domains, gone, why = read_domains(recipe), list[str](), error
+    reasons = dict[str, str]()
+    while why is not None:
+        texts = {key: p.text for key in domains for p in why.problems if p.text.startswith(f"tune.space.{key}:")}
+        if not texts or texts.keys() <= set(gone):
+            return error
+        reasons |= {key: text.removeprefix(f"tune.space.{key}: ").partition("; ")[0] for key, text in texts.items()}
+        gone += [key for key in texts if key not in gone]
+        if len(gone) == len(domains):
+            break
+        without = [*overrides, *(f"~tune.space.{key}" for key in gone)]
+        try:
+            read_space(read_recipe(source, without, catalogue), source, without, catalogue)
+        except RecipeError as other:
+            why = other
+        else:
+            break
+    listed = "; ".join(f"tune.space.{key}: {text}" for key, text in reasons.items())
+    if len(gone) == len(domains):
+        return GanflowError(f"{listed}; the changes leave nothing to search: train it with: {_run(recipe, source, overrides)}")
+    drops = shlex.join(f"~tune.space.{key}" for key in gone)
+    return GanflowError(f"{listed}; the changes leave nothing there; to search the rest, add {drops}")
+
+
+def _run(recipe: Recipe, source: Source, overrides: Sequence[str]) -> str:
+    """The command that trains what would have been searched."""
+    named = recipe.name if isinstance(source, Mapping) else str(source)
+    return shlex.join(["ganflow", "run", named, *(override.text for override in _others(overrides))])
+
+
+def _others(overrides: Sequence[str]) -> list[Override]:
+    """Those that are not of the section tune."""
+    return [override for override in parsed(overrides) if override.steps[0] != "tune"]
 
 
 def fixed_keys(recipe: Recipe, overrides: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from ganflow.contract.settings import keys, summary
 from ganflow.errors import GanflowError, PluginError, StepError, innermost
 from ganflow.plugins import Chosen, Component, load_catalogue
 from ganflow.testing.alone import ALONE
-from ganflow.testing.partners import Partner, RunsEagerly
+from ganflow.testing.partners import Partner, RefusesAll, RunsEagerly
 from ganflow.testing.roles import TRIES, try_scalars
 from ganflow.testing.stand_ins import PARTS, Example, example, examples
 from ganflow.testing.trial import BATCH, Trial
@@ -52,7 +52,8 @@ def check(component: Component, data: Data | None, partners: Mapping[str, Partne
     alike = "; ".join(f"{', '.join(names)}: {text}" for text, names in refusals.items())
     others = [role for role in ("generator", "critic", "loss") if role != component.role and role not in beside]
     advice = f" (beside it play small stand-ins: name others by partners={{…}}, roles {', '.join(others)})"
-    expect(accepted > 0, f"{component} refuses all data that were tried: {alike}{advice if data is None and others else ''}")
+    if not accepted:
+        raise RefusesAll(f"{component} refuses all data that were tried: {alike}{advice if data is None and others else ''}")
 
 
 def try_on(trial: Trial, traced: bool) -> None:
@@ -121,8 +122,10 @@ def choose(component: Component, values: dict[str, Any]) -> tuple[Chosen, list[C
 
 
 def valid(component: Component, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, where the component has such keys and no further ones that are required."""
+    """The values, and those with which the component says it is tried, where it has such keys and no further ones that are
+    required."""
     known = keys(component.settings)
+    values = {**getattr(component.settings, "tried_with", {}), **values}
     for name in values:
         names = ", ".join(key.name for key in known) or "none"
         expect(any(key.name == name for key in known), f"{component} has no key '{name}' (keys: {names})")
@@ -139,7 +142,8 @@ def default_parts(component: Component) -> dict[str, Chosen]:
         if key.notes.role is not None and isinstance(default := key.default, Mapping):
             inner = load_catalogue().find(key.notes.role, default["use"])
             here = (key.notes.within or {}).get(inner.qualified, {})
-            values = {**here, **{name: value for name, value in default.items() if name != "use"}}
+            quick = getattr(inner.settings, "tried_with", {})
+            values = {**quick, **here, **{name: value for name, value in default.items() if name != "use"}}
             made[key.name] = Chosen(inner, inner.settings(**values))
     return made
 

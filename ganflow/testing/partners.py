@@ -13,3 +13,7 @@ Partner = Component | tuple[Component, Mapping[str, Any]]
 
 class RunsEagerly(UserWarning):
     """Rounds with a component cannot be compiled, and why."""
+
+
+class RefusesAll(AssertionError):
+    """A component accepts none of the data that were tried, beside these partners."""

@@ -361,6 +361,7 @@ def try_metric(trial: Trial) -> None:
     trial.expect(metric.goal in ("min", "max"), f"'goal' is {metric.goal!r}; it must be 'min' or 'max'")
     trial.expect(is_plain(metric.protocol), f"'protocol' is {metric.protocol!r}; it must be plain data, which JSON can hold")
     weights = {name: t.clone() for name, t in trial.game.state_dict().items()}
+    metric.check(trial.game)
     scores = score(metric, trial.game)
     fit = isinstance(scores, dict) and bool(scores) and all(isinstance(score, float) for score in scores.values())
     trial.expect(fit, f"scores must be named floats: {scores}")

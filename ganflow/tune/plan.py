@@ -20,8 +20,7 @@ from ganflow.recipe.sections import NAME
 from ganflow.recipe.source import Source
 from ganflow.runs import folders
 from ganflow.space.domains import Choice
-from ganflow.space.fixing import read_fixed
-from ganflow.space.reading import read_space
+from ganflow.space.fixing import read_searched
 from ganflow.space.space import Space
 from ganflow.sweeps.records import Mode, Objectives, SweepFolder, several
 from ganflow.sweeps.repeats import Repeats
@@ -77,10 +76,9 @@ def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True
     """
     from ganflow.tune.executors import executor_of
 
-    recipe, overrides = read_fixed(source, overrides)
-    if recipe.tune is None:
+    recipe, space = read_searched(source, overrides)
+    if recipe.tune is None or space is None:
         raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: ganflow recipes copy sweeps/asha")
-    space = read_space(recipe, source, overrides)
     if recipe.tune.seeds_from(0) and "train.seed" in space.keys:
         how = "a seed that is searched is the luckiest one; leave it out of the space"
         raise wrong(recipe, "seeds", f"every trial has these seeds, and tune.space tries others for train.seed: {how}")

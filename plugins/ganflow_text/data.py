@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ganflow_layers.files import BUDGET
 from ganflow_layers.keys import ImageFiles
@@ -22,6 +22,8 @@ class Birds:
     Belly, back, wings, throat and face have a colour each. One combination in eight is never trained on; held-out birds are of
     those. A fifth of the sentences leave a region or two out.
     """
+
+    tried_with: ClassVar = {"train": 64, "held_out": 32}
 
     size: int = key(32, "height and width in pixels", ge=16, le=256)
     train: int = key(4000, "birds to train on; more of them are these and further ones", ge=1, le=1_000_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ganflow import hookimpl, key, settings
 
 LEAST = "times that a word must occur in the captions to be known"
@@ -15,6 +17,8 @@ class Matched:
 
     It learns once, in half a minute to a minute; the result is kept in the user's cache folder and with every run.
     """
+
+    tried_with: ClassVar = {"steps": 8, "batch": 32}
 
     dim: int = key(128, "numbers of a sentence's vector", ge=1, le=4096)
     side: int = key(32, "pixels a side of the pictures that it learns from, whatever the run's own size", ge=8, le=256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ganflow import SettingsError, hookimpl, key, settings
 
@@ -18,6 +18,8 @@ class UNet:
     stays on when an image is translated, which makes results random; here only with `dropout_at_translation: true`. Both
     ways between unpaired domains get a network each.
     """
+
+    tried_with: ClassVar = {"width": 8}
 
     width: int = key(64, "channels of the first layer; twice as many at each further one, at most eight times", ge=1, le=4096)
     depth: int = key(0, "halvings; 0: as many as the images allow, until the shorter side is one pixel", ge=0, le=12)
@@ -50,6 +52,8 @@ class ResNetTranslator:
     between unpaired domains get a network each.
     """
 
+    tried_with: ClassVar = {"width": 8, "blocks": 1}
+
     width: int = key(64, "channels at full size; twice as many after each halving", ge=1, le=4096)
     blocks: int = key(0, "residual blocks; 0: 6 for images up to 128 pixels a side, 9 above", ge=0, le=100)
     downs: int = key(2, "halvings before the blocks, and doublings after them", ge=0, le=8)
@@ -74,6 +78,8 @@ class Unit:
     The encoders' last residual blocks, and the decoders' first, are the same for both domains. In training a code is noisy,
     with variance 1; an image is translated by the code's mean.
     """
+
+    tried_with: ClassVar = {"width": 8, "blocks": 1}
 
     width: int = key(64, "channels at full size; twice as many after each halving", ge=1, le=4096)
     blocks: int = key(3, "residual blocks of each encoder and decoder, besides the shared ones", ge=0, le=100)
@@ -100,6 +106,8 @@ class Patch:
     halving until one score is left of the whole image. Paired data are scored together, source and target; unpaired domains
     get a critic each.
     """
+
+    tried_with: ClassVar = {"width": 8}
 
     receptive_field: int | Literal["full"] = key(70, "pixels a side that a score sees: 1, 7, 16, 34, 70, 142, 286, … or full")
     layers: int = key(0, "layers of stride 2, in place of receptive_field; 0: as that says", ge=0, le=12)
@@ -128,6 +136,8 @@ class Multiscale:
 
     Both papers' objectives sum the scales' losses: beside a loss's other terms, three scales then weigh three times one's.
     """
+
+    tried_with: ClassVar = {"width": 8}
 
     scales: int = key(0, "sizes of the image; 0: three, or as many as it is large enough for", ge=0, le=8)
     layers: int = key(4, "layers of stride 2 of each critic", ge=1, le=12)

@@ -48,6 +48,7 @@ class GradientPenalty:
 
     requires = ("critic",)
     once = True
+    instead_of = ("wgan/weight_clip",)
 
     weight: float = key(10.0, "λ; the paper takes 10 for images and 0.1 for points in the plane", ge=0)
     target: float = key(1.0, "the norm that costs nothing", ge=0)

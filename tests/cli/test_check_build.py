@@ -51,8 +51,18 @@ def test_without_torch(recipe):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
+def test_a_device_that_is_not_here(check, command, recipe):
+    """A note, for the recipe may be for another machine, and an error where it is built on this one."""
+    why = "train.device: this machine has no cuda:99; use auto or cpu"
+    code, out, err = check("train.device=cuda:99")
+    assert (code, out) == (0, "small.yaml: ok\n")
+    assert err.startswith(f"small.yaml: ganflow run would refuse this here: {why}\n")
+    for changes in (["check", recipe, "--build"], ["run", recipe]):
+        assert why in command.refused(*changes, "train.device=cuda:99")
+
+
 def test_what_is_built(check, tmp_path):
-    code, out, err = check("--build", "train.device=cuda")
+    code, out, err = check("--build")
     generator, critic = 4 * 8 + 8 + 8 * 64 + 64, 64 * 8 + 8 + 8 + 1
     sizes = f"generator {generator} parameters, critic {critic} parameters"
     assert (code, out, err) == (0, f"small.yaml: ok; 1617 examples of shape 1×8×8, {sizes}\n", "")

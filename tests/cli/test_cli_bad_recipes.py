@@ -89,7 +89,7 @@ def test_one_mistake(command, mine, tmp_path, old, new, line, sentence):
         ("rounds=3", "unknown section 'rounds'"),
         ("train.rounds=lots", "train.rounds: 'lots' is not an integer"),
         ("train.rounds=", "train.rounds: "),
-        ("train.rounds", "'train.rounds' is not an override; write key=value, +list=item or ~key"),
+        ("train.rounds", "'train.rounds' has no value; write train.rounds=VALUE"),
         ("critic=dcgam", "unknown critic 'dcgam'; did you mean 'dcgan'?"),
         ("modifiers[7].c=1", "modifiers[7]"),
         ("optimizer.lr=1e400", "optimizer.lr: 1e400 is not a finite number"),

@@ -77,6 +77,8 @@ def test_the_installed_script(tmp_path):
         (("run",), "ganflow: which recipe? e.g. ganflow run wgan"),
         (("run", "--resume"), "ganflow: argument --resume: expected one argument (ganflow run --help)"),
         (("run", "wgan", "--rseume", "x"), "ganflow: unrecognized arguments: --rseume x; did you mean --resume? (ganflow run"),
+        (("plugins", "--debag", "--jason"), "ganflow: unrecognized arguments: --debag --jason; did you mean --json?"),
+        (("recipes", "cat", "wgan", "--json"), "ganflow: unrecognized arguments: --json (ganflow recipes --help)"),
         (("run", "wgan", "--res=x"), "ganflow: unrecognized arguments: --res=x"),  # no abbreviations: they break with new options
         (("runs", "shwo"), "ganflow: argument action: invalid choice: 'shwo' (choose from 'show', 'rm'); did you mean show? ("),
         (("theory", "disjont"), "ganflow: argument PART: invalid choice: 'disjont' (choose from 'disjoint', "),

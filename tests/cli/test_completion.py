@@ -7,6 +7,7 @@ import pytest
 
 from ganflow.cli.completion import SHELLS
 from ganflow.cli.main import COMMANDS
+from ganflow.export.formats import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def completed(script, tmp_path):
         (tmp_path / file).touch()
 
     def complete(*words, **environment):
-        code = f'source "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shtab_ganflow; printf "%s\\n" "${{COMPREPLY[@]}}"'
+        code = f'source "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _ganflow; printf "%s\\n" "${{COMPREPLY[@]}}"'
         done = subprocess.run(["bash", "-c", code, "bash", "ganflow", *words], cwd=tmp_path, capture_output=True, text=True,
                               env={"PATH": "/usr/bin:/bin", **environment})  # fmt: skip
         assert done.stderr == ""
@@ -68,6 +69,33 @@ def test_runs(completed):
     assert completed("run", "--resume", "la") == ["latest"]
     assert completed("sweeps", "show", "sw") == ["sweep"]
     assert completed("runs", "show", "wg", GANFLOW_RUNS="elsewhere") == []
+
+
+def test_sweeps(completed):
+    for words in (["sweeps", "show"], ["tune", "--resume"], ["tune", "--from"]):
+        assert completed(*words, "") == ["latest", "sweep"]
+
+
+def test_what_there_is_to_choose_from(completed):
+    assert completed("export", "latest", "--to", "") == list(FORMATS)
+    assert completed("export", "latest", "--checkpoint", "") == ["last", "best"]
+    assert completed("new-plugin", "acme", "--roles", "l") == ["loss"]
+    assert completed("evaluate", "latest", "--metric", "fr") == ["frechet"]
+    assert completed("plugins", "show", "wga") == ["wgan"]
+    assert completed("plugins", "test", "weight_") == ["weight_clip"]
+
+
+def test_keys_of_recipes(completed):
+    for words in (["run", "wgan"], ["check", "wgan"], ["tune", "wgan", "train.seed=1"], ["show", "wgan"]):
+        assert completed(*words, "train.r") == ["train.rounds=", "train.report_every="]
+    assert completed("run", "wgan", "crit") == ["critic="]
+    assert "train.rounds=" not in completed("check", "")
+
+
+def test_each_word_once(completed):
+    offered = completed("runs", "show", "")
+    assert len(offered) == len(set(offered))
+    assert completed("check", "theory").count("theory") <= 1
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -1,5 +1,6 @@
 """`ganflow new-plugin`: what it writes is a whole package, whose tests pass."""
 
+import json
 import os
 import subprocess
 import sys
@@ -116,6 +117,9 @@ def test_the_tests_of_each_role_alone_pass(made, tmp_path):
     ("wgan", "there is a plugin 'wgan' already, of ganflow 0.1.0; choose another name (ganflow plugins lists all)"),
     ("critic", "'critic' is the name of a role; give the plugin another name"),
     ("taken", "there is a plugin 'taken' already, of gf-taken 1.0; choose another name (ganflow plugins lists all)"),
+    ("class", "'class' is a word of Python's; give the plugin another name"),
+    ("ganflow", "there is a Python package 'ganflow' already; give the plugin another name"),
+    ("torch", "there is a Python package 'torch' already; give the plugin another name"),
     ("hidden", "there is a module gf_hidden already; choose another name for the plugin"),
 ])  # fmt: skip
 def test_names_that_it_cannot_have(command, workshop, tmp_path, name, why):
@@ -168,3 +172,18 @@ def test_help_lists_the_roles_and_an_example(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert all(role in text for role in ROLES)
     assert "ganflow new-plugin acme --roles loss,critic" in text
+
+
+def test_what_was_written_for_programs(command):
+    code, out, _ = command("new-plugin", "acme", "--roles", "executor", "--json")
+    written = json.loads(out)
+    assert (code, written["plugin"], written["roles"]) == (0, "acme", ["executor"])
+    assert sorted(written["files"]) == sorted(str(p.absolute()) for p in Path("acme").rglob("*") if p.is_file())
+    assert "ganflow tune other/recipe.yaml" in command("new-plugin", "acme", "--roles", "executor", "-o", "other")[1]
+
+
+@pytest.mark.parametrize(
+    ("roles", "meant"), [("discriminator", "critic"), ("scheduler", "schedule"), ("penalty", "modifier"), ("metrics", "metric")]
+)
+def test_roles_that_other_programs_call_otherwise(command, roles, meant):
+    assert f"unknown role '{roles}'; did you mean '{meant}'? (roles:" in command.refused("new-plugin", "acme", "--roles", roles)

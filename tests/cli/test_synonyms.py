@@ -1,5 +1,8 @@
 """What other programs call things: every hint can be typed, and none leads astray."""
 
+import shlex
+from pathlib import Path
+
 import pytest
 
 from ganflow import synonyms
@@ -62,7 +65,16 @@ def test_every_command_and_recipe_is_there():
         ("train.gpu=true", "that is train.device=cuda here"),
         ("train.precision=fp16", "did you mean 'bf16'?"),
         ("loss=bce", "unknown loss 'bce'; did you mean 'non_saturating' or 'minimax'?"),
-        ("loss=wgan-gp", "that is loss=wasserstein '+modifiers=gradient_penalty' here"),
+        ("loss=wgan-gp", "that is loss=wasserstein '~modifiers[0]' '+modifiers=gradient_penalty' here"),
+        ("data=cifar10", "unknown data 'cifar10'; recipes with such data: hub_cifar10 (ganflow recipes show hub_cifar10) ("),
+        ("data=lsun", "did you mean 'image_folder' or 'hub'?"),
+        ("data.root=x", "unknown key 'root' in data 'digits'; that is data=image_folder here"),
+        ("data={use: image_folder, root: x}", "did you mean 'path'?"),
+        ("ema=0.99", "that is '+modifiers=ema' here"),
+        ("train.ema=0.99", "that is '+modifiers=ema' here"),
+        ("train.num_workers=3", "did you mean 'threads'?"),
+        ("train.wandb=true", "that is '+trackers=wandb' here"),
+        ("train.checkpoint=3", "did you mean 'checkpoint_every' or 'start_from'?"),
         ("loss=gradient_penalty", "that is the name of a modifier"),
         ("+modifiers=wgan-gp", "unknown modifier 'wgan-gp'; did you mean 'gradient_penalty'?"),
         ("+metrics=fid", "did you mean 'frechet'?"),
@@ -98,13 +110,48 @@ def test_nothing_that_leads_astray(command, arguments):
         ("run wgan --ruins there", "did you mean --runs?"),
         ("run wgan-gp", "no recipe 'wgan-gp'; did you mean 'wgan_gp'?"),
         ("run horse2zebra", "did you mean 'cyclegan_horses' or 'hub_horse2zebra'?"),
+        ("recipes wgan", "did you mean 'recipes show wgan'?"),
+        ("recipes shwo wgan", "did you mean show?"),
+        ("plugins wgan", "did you mean 'plugins show wgan'?"),
+        ("plugins critic/mlp", "did you mean 'plugins show critic/mlp'?"),
         ("plugins show fid", "no component or plugin 'fid'; did you mean 'frechet'?"),
     ],
 )
 def test_hints_on_the_command_line(command, arguments, hint):
-    import shlex
-
     assert hint in command.refused(*shlex.split(arguments))
+
+
+@pytest.mark.parametrize("arguments", ["recipes delete", "plugins fidd", "runs latest", "sweeps latest"])
+def test_nothing_that_is_not_there_to_be_shown(command, arguments):
+    assert "did you mean" not in command.refused(*arguments.split())
+
+
+def test_runs_that_are_there_to_be_shown(command):
+    run = Path("runs/tiny/20261201-093000-abcd")
+    run.mkdir(parents=True)
+    (run / "run.json").write_text('{"id": "20261201-093000-abcd", "name": "tiny"}')
+    assert "did you mean 'runs show latest'?" in command.refused("runs", "latest")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "advice"),
+    [
+        ("wgan", ["loss=wasserstein", "~modifiers[0]", "+modifiers=gradient_penalty"]),
+        ("gan", ["loss=wasserstein", "+modifiers=gradient_penalty"]),
+        ("wgan_gp", ["loss=wasserstein"]),
+    ],
+)
+def test_what_wgan_gp_is_beside_other_modifiers(command, recipe, advice):
+    typed = " ".join(change if change[0].isalpha() else f"'{change}'" for change in advice)
+    assert f"; that is {typed} here (installed" in command.refused("check", recipe, "loss=wgan-gp")
+    code, out, err = command("check", recipe, *advice)
+    assert (code, out, "warning" in err) == (0, f"{recipe}: ok\n", False)
+
+
+def test_two_modifiers_one_of_which_is_in_place_of_the_other(command):
+    code, _, err = command("check", "wgan", "+modifiers=gradient_penalty")
+    both = "is meant in place of modifier 'weight_clip', and the recipe has both; to take that out: '~modifiers[0]'"
+    assert (code, f"warning: modifier 'gradient_penalty' {both}" in err) == (0, True)
 
 
 def test_numbers_are_no_slips():

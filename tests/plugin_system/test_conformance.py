@@ -40,6 +40,24 @@ def test_documentation():
     refused("critic", critic, "the key 'width' is not documented", **undocumented)
 
 
+def test_values_with_which_a_component_says_it_is_tried():
+    """They are for the suite, which may be given others; a recipe has the defaults."""
+    built = []
+
+    def critic(self, data):
+        built.append((self.width, self.depth))
+        return nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+
+    keys = {"__annotations__": {"width": int, "depth": int}, "width": key(4000, "units"), "depth": key(1, "layers")}
+    component = part("critic", critic, tried_with={"width": 5}, **keys)
+    check_component(component, points())
+    assert set(built) == {(5, 1)}
+    built.clear()
+    check_component(component, points(), width=6, depth=2)
+    assert set(built) == {(6, 2)}
+    assert component.settings().width == 4000
+
+
 def test_required_keys_are_values():
     @settings
     class Critic:
@@ -235,7 +253,19 @@ class Evaluates(Score):
         return super().evaluate(game)
 
 
-@pytest.mark.parametrize("metric", [Score, Noisy])
+class Particular(Score):
+    """Of points alone, as it says before it is evaluated."""
+
+    def check(self, game):
+        if len(game.data.shape) > 1:
+            raise GanflowError("of points alone")
+
+    def evaluate(self, game):
+        assert len(game.data.shape) == 1
+        return super().evaluate(game)
+
+
+@pytest.mark.parametrize("metric", [Score, Noisy, Particular])
 def test_a_metric_passes(metric):
     check_component(part("metric", lambda self: metric()))
 

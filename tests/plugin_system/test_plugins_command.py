@@ -262,3 +262,79 @@ def test_a_broken_plugin_cannot_be_tested(ganflow_plugins, workshop):
     workshop.install("zeta", "import gf_no_such_thing")
     with pytest.raises(GanflowError, match=r"nothing is offered: plugin 'zeta' .* cannot be imported"):
         ganflow_plugins("test", "zeta")
+
+
+COUPLED = '''
+    """A loss that one generator alone can play with."""
+
+    from math import prod
+
+    from torch import nn
+
+    from ganflow import GanflowError, ScoreLoss, hookimpl, settings
+
+    GANFLOW_CONTRACT = 2
+
+    class Only(ScoreLoss):
+        def check(self, game):
+            if not getattr(game.generator, "special", False):
+                raise GanflowError("only a special generator will do")
+
+        def critic_loss(self, real, fake):
+            return fake.mean() - real.mean()
+
+        def generator_loss(self, fake, real=None):
+            return -fake.mean()
+
+    class Net(nn.Module):
+        special = True
+
+        def __init__(self, data, prior):
+            super().__init__()
+            self.shape, self.layer = data.shape, nn.Linear(prior.shape[0], prod(data.shape))
+
+        def forward(self, z):
+            return self.layer(z).tanh().unflatten(1, self.shape)
+
+    @settings
+    class Loss:
+        """Particular."""
+
+        @hookimpl
+        def loss(self):
+            return Only()
+
+    @settings
+    class Special:
+        """What it wants."""
+
+        @hookimpl
+        def generator(self, data, prior):
+            return Net(data, prior)
+
+    @hookimpl
+    def register(offer):
+        offer("loss", "particular", Loss)
+        SPECIAL
+'''
+
+
+def test_what_plays_with_its_own_plugin_alone(ganflow_plugins, workshop):
+    workshop.install("coupled", COUPLED.replace("SPECIAL", 'offer("generator", "special", Special)'))
+    code, out, _ = ganflow_plugins("test", "coupled/particular")
+    assert (code, out) == (0, "loss coupled/particular  ok\n    beside generator 'coupled/special' (gf-coupled 1.0)\n")
+
+
+def test_what_refuses_all_that_there_is(ganflow_plugins, workshop):
+    workshop.install("alone", COUPLED.replace("SPECIAL", ""))
+    code, out, _ = ganflow_plugins("test", "alone")
+    assert (code, out.splitlines()[0]) == (0, "loss alone/particular  not tried")
+    assert "refuses all data that were tried" in out
+    assert "name others by partners={…}" in out
+
+
+@pytest.mark.parametrize("name", ["autoencoder/elbo", "autoencoder/iwae"])
+def test_losses_of_autoencoders_are_tried_beside_one(ganflow_plugins, name):
+    code, out, _ = ganflow_plugins("test", name)
+    assert (code, out.splitlines()[0].split()[-1]) == (0, "ok")
+    assert "beside generator 'autoencoder/mlp_autoencoder'" in out

@@ -12,7 +12,7 @@ from ganflow.plugins import Catalogue, Component, Plugin
 from ganflow.recipe import Recipe, read_recipe
 
 GOOD = """\
-# ganflow run recipes/good.yaml
+# ganflow run good
 # Something good.
 name: good
 data: {use: digits, size: 32}

@@ -24,7 +24,7 @@ def shelf(tmp_path, monkeypatch, good):
     folder = tmp_path / "shelf"
     (folder / "sub").mkdir(parents=True)
     (folder / "good.yaml").write_text(good)
-    deep = "#ganflow run recipes/sub/deep.yaml\n##  Déjà vu (X et al. 2017), to\n# the end. Not.\n#\n# Nor this.\nname: deep\n"
+    deep = "#ganflow run sub/deep\n##  Déjà vu (X et al. 2017), to\n# the end. Not.\n#\n# Nor this.\nname: deep\n"
     (folder / "sub" / "deep.yaml").write_text(deep, encoding="utf-8")
     monkeypatch.setattr(source, "folder", lambda: folder)
     (tmp_path / "here").mkdir()
@@ -45,15 +45,15 @@ def test_every_shipped_recipe_is_right_and_says_what_it_is():
         recipe = read_stages(about.name) or read_recipe(about.name)
         assert recipe.name == about.path.stem
         verb = "tune" if about.name.startswith("sweeps/") else "run"
-        assert about.command.startswith(f"ganflow {verb} recipes/{about.name}.yaml")
+        assert about.command.startswith(f"ganflow {verb} {about.name}")
         assert 10 < len(about.shows) < 200
         assert about.shows[-1] in ".?"
 
 
 def test_names(shelf):
     assert [(r.name, r.command, r.shows) for r in shipped()] == [
-        ("good", "ganflow run recipes/good.yaml", "Something good."),
-        ("sub/deep", "ganflow run recipes/sub/deep.yaml", "Déjà vu (X et al. 2017), to the end."),
+        ("good", "ganflow run good", "Something good."),
+        ("sub/deep", "ganflow run sub/deep", "Déjà vu (X et al. 2017), to the end."),
     ]
     assert find_shipped("sub/deep") == find_shipped("deep") == find_shipped("deep.yaml") == shipped()[1]
     assert find_shipped("nothing") is None
@@ -141,7 +141,7 @@ def test_recipes_are_copied(shelf, good, capsys):
     assert main(["recipes", "copy", "good"]) == 0
     assert capsys.readouterr().out == "good.yaml: edit it, then: ganflow run good.yaml\n"
     copied = Path("good.yaml").read_text()
-    assert copied == good.replace("recipes/good.yaml", "good.yaml")
+    assert copied == good.replace("run good", "run good.yaml")
     Path("good.yaml").write_text("mine")
     assert main(["recipes", "copy", "good"]) == 2
     assert capsys.readouterr().err == "ganflow: good.yaml exists; choose another name, or overwrite it with --force\n"
@@ -158,6 +158,23 @@ def test_recipes_are_copied(shelf, good, capsys):
     assert capsys.readouterr().err == "ganflow: cannot write missing/x.yaml: No such file or directory\n"
     assert main(["recipes", "copy", "goood"]) == 2
     assert capsys.readouterr().err.startswith("ganflow: no recipe 'goood' comes with ganflow; did you mean 'good'?")
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in shipped()])
+def test_the_command_of_a_recipe_works_anywhere(command, name):
+    about = find_shipped(name)
+    assert about.command in command("recipes", "cat", name)[1].splitlines()[0]
+    code, out, _ = command("recipes", "show", name)
+    shown = [line.strip().partition("   ")[0] for line in out.split("\n\n")[-1].splitlines()]
+    assert shown[:3] == [about.command, f"ganflow recipes cat {name}", f"ganflow recipes copy {name}"]
+    _, verb, recipe, *changes = about.command.split()
+    assert code == command("check", recipe, *changes)[0] == 0
+    assert verb == ("tune" if name.startswith("sweeps/") else "run")
+    code, out, _ = command("recipes", "copy", name, "my own.yaml", "--json")
+    written = json.loads(out)
+    assert (code, written["files"], written["recipe"]) == (0, [str(Path("my own.yaml").absolute())], name)
+    assert written["command"] == about.command.replace(f"{verb} {name}", f"{verb} 'my own.yaml'")
+    assert Path("my own.yaml").read_text(encoding="utf-8").splitlines()[0] == f"# {written['command']}"
 
 
 def test_an_unknown_recipe_of_the_library():

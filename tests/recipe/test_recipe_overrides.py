@@ -131,7 +131,7 @@ def test_players_optimizers(read, good):
         ("prior={use: normal, dim: 1, dim: 2}", "duplicate key 'prior.dim'"),
         ("prior={use: normal", "prior: not valid YAML: expected ',' or '}', but got '<stream end>'"),
         ("prior=*x", "the alias *x is not allowed in a recipe; write the value out, or refer to it as ${section.key}"),
-        ("train.rounds", "'train.rounds' is not an override; write key=value, +list=item or ~key"),
+        ("train.rounds", "'train.rounds' has no value; write train.rounds=VALUE"),
         ("=3", "'=3' is not an override; write key=value, +list=item or ~key"),
         ("train..rounds=3", "'train..rounds=3' is not an override; write key=value, +list=item or ~key"),
         ("modifiers[x].c=3", "'modifiers[x].c=3' is not an override; write key=value, +list=item or ~key"),

@@ -95,7 +95,7 @@ def test_there_are_recipes():
 def test_it_opens_with_its_command_and_what_it_shows(name):
     first, *rest = text(name).splitlines()
     verb = "tune" if name.startswith("sweeps/") else "run"
-    assert first.split()[:4] == ["#", "ganflow", verb, f"recipes/{name}.yaml"]
+    assert first.split()[:4] == ["#", "ganflow", verb, name]
     assert all("=" in override for override in first.split()[4:])
     assert rest[0].startswith("# ")
     assert len(rest[0]) > 20
