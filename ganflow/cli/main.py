@@ -110,9 +110,9 @@ def _shown(command: str, word: str) -> bool:
 
             return bool(matching(load_catalogue(), word))
         if command in ("ganflow runs", "ganflow sweeps"):
-            from ganflow.runs.folders import DEFAULT_ROOT, find_any
+            from ganflow.runs.folders import default_root, find_any
 
-            return bool(find_any(word, DEFAULT_ROOT))
+            return bool(find_any(word, default_root()))
     except GanflowError:
         pass
     return False

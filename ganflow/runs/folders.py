@@ -124,11 +124,8 @@ def create(root: Path, name: str) -> RunFolder:
         GanflowError: the folder cannot be written.
     """
     while True:
-        folder = RunFolder((root / name / new_id(root)).absolute())
-        try:
-            return make(folder)
-        except FileExistsError:  # another process's, of the same tenth of a millisecond
-            continue
+        with suppress(FileExistsError):  # another process's, of the same tenth of a millisecond
+            return make(RunFolder((root / name / new_id(root)).absolute()))
 
 
 def new_id(root: Path) -> str:
