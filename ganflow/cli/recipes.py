@@ -133,6 +133,7 @@ def check_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError, RecipeError
     from ganflow.recipe import Recipe, read_recipe, split
     from ganflow.recipe.stages import read_stages
+    from ganflow.tracking.destination import check_written
 
     recipes, overrides = split(args.recipes)
     if not recipes:
@@ -148,6 +149,8 @@ def check_command(args: argparse.Namespace) -> int:
 
                 read_space(read, recipe, overrides)
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
+            for each in recipes_of:
+                check_written(each)
             built = _built(recipes_of) if args.build else []
         except GanflowError as error:
             problems = error.problems if isinstance(error, RecipeError) else []
