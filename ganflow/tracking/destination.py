@@ -86,6 +86,8 @@ class Destination:
         if not self.is_default:
             check_address(self.uri)
         if self.uri.startswith(SQLITE):
+            if not self.is_default:
+                _check_possible(self.uri)
             _check_file(self.uri)
         if self.trusted or is_http(self.uri):
             return
@@ -209,20 +211,25 @@ def _check_scheme(uri: str) -> None:
         raise GanflowError(f"{shown(uri)!a} is not the address of an MLflow store; {ways}")
 
 
-def _check_file(uri: str) -> None:
-    """Raises GanflowError: a SQLite file is there that MLflow has not made, or not to the end; or none can be made."""
-    import sqlite3
-
+def _check_possible(uri: str) -> None:
+    """Raises GanflowError: a SQLite address names a folder, or a file that cannot be made."""
     file = sqlite_file(uri)
     if uri.removeprefix(SQLITE).startswith(("file:", ":")):
         return
-    if file.is_dir():
+    if os.path.isdir(file):
         raise GanflowError(f"{file} is a folder, and a SQLite store is a file; use {SQLITE}{(file / STORE).as_posix()}")
-    there = next(folder for folder in file.absolute().parents if folder.exists())
-    if not file.exists() and not (there.is_dir() and os.access(there, os.W_OK)):
+    there = next(folder for folder in file.absolute().parents if os.path.exists(folder))
+    if not os.path.exists(file) and not (there.is_dir() and os.access(there, os.W_OK)):
         why = "cannot be written" if there.is_dir() else "is no folder"
-        raise GanflowError(f"MLflow's store {file} cannot be made: {there} {why}")
-    if not file.is_file() or not file.stat().st_size:
+        raise GanflowError(f"cannot make MLflow's store {file}: {there} {why}")
+
+
+def _check_file(uri: str) -> None:
+    """Raises GanflowError: a SQLite file is there that MLflow has not made, or not to the end."""
+    import sqlite3
+
+    file = sqlite_file(uri)
+    if uri.removeprefix(SQLITE).startswith("file:") or not file.is_file() or not file.stat().st_size:
         return
     lock = lock_beside(file)
     held = locked(lock, timeout=120) if lock.exists() else nullcontext()  # while MLflow's tables are made it is held

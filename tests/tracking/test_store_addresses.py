@@ -78,7 +78,7 @@ def test_a_file_that_cannot_be_made(command, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for uri, said in (
         (f"sqlite:///{tmp_path}/folder", f"and a SQLite store is a file; use sqlite:///{tmp_path}/folder/mlflow.db"),
-        (f"sqlite:///{tmp_path}/file/x.db", f"file/x.db cannot be made: {tmp_path}/file is no folder"),
+        (f"sqlite:///{tmp_path}/file/x.db", f"cannot make MLflow's store {tmp_path}/file/x.db: {tmp_path}/file is no folder"),
     ):
         assert command.refused("run", "r.yaml", f"track.uri={uri}").endswith(said)
 
