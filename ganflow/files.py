@@ -91,6 +91,15 @@ def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
     return path
 
 
+def check_utf8(folder: Path) -> None:
+    """Raises GanflowError: the path of a folder is not UTF-8. Python opens it, and safetensors and MLflow do not."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise GanflowError(f"{folder}: the path is not UTF-8, and checkpoints cannot be read there; rename the folder, or choose "
+                           "another one for runs with --runs") from None  # fmt: skip
+
+
 def read_bytes(path: Path, most: int = -1) -> bytes:
     """The bytes of a regular file, or the first `most` of them; raises OSError as `open_file`."""
     with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:

@@ -141,6 +141,7 @@ def check_command(args: argparse.Namespace) -> int:
     from ganflow.errors import GanflowError, RecipeError
     from ganflow.recipe import Recipe, read_recipe, split
     from ganflow.recipe.stages import read_stages
+    from ganflow.tracking.destination import check_written
 
     recipes, overrides = split(args.recipes)
     if not recipes:
@@ -152,6 +153,8 @@ def check_command(args: argparse.Namespace) -> int:
         try:
             read = read_stages(recipe, overrides) or read_recipe(recipe, overrides)
             recipes_of = [read] if isinstance(read, Recipe) else read.recipes
+            for each in recipes_of:
+                check_written(each)
             notes = [*read.notes, *(_of_tune(read, recipe, overrides) if isinstance(read, Recipe) else ())]
             notes += [] if args.build else _of_devices(recipes_of)
             built = _built(recipes_of) if args.build else []

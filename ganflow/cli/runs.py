@@ -28,6 +28,7 @@ def runs_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="*", metavar="RUN", help="a path, an id or its beginning, a name, SWEEP/TRIAL, or 'latest'")
     parser.add_argument("--all", action="store_true", help="with every trial of every sweep (ganflow sweeps show N: of one)")
     parser.add_argument("--yes", action="store_true", help="with rm: delete without being asked")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with show: also what was chosen for speed, and why")
     parser.add_argument("--json", action="store_true", help="for programs")
     add_runs_argument(parser)
 
@@ -47,7 +48,7 @@ def runs_command(args: argparse.Namespace) -> int:
     if args.json:
         say_json(facts)
     else:
-        say_rows(described(facts))
+        say_rows(described(facts, args.verbose))
     return 0
 
 
@@ -145,8 +146,8 @@ def value(name: str, number: float) -> str:
     return f"{name} {number:.4g}"
 
 
-def described(run: dict[str, Any]) -> Iterator[str]:
-    """All about one run, line by line."""
+def described(run: dict[str, Any], verbose: bool) -> Iterator[str]:
+    """All about one run, line by line; what was chosen for speed only where that is asked for."""
     yield f"{run['name']}  {run['id']}  {run['status']}"
     yield row("folder", shown_path(Path(run["folder"])))
     about = run["about"]
@@ -172,7 +173,7 @@ def described(run: dict[str, Any]) -> Iterator[str]:
         classes = {name: f"of {len(names)} classes" for name, names in data.get("classes", {}).items()}
         shapes = ", ".join(f"{name} {classes.get(name, tuple(shape))}" for name, shape in data.get("fields", {}).items())
         yield row("data", f"{data.get('name')}: {data.get('size')} examples, {shapes}, fingerprint {data.get('fingerprint')}")
-    if compiled := about.get("compile"):
+    if verbose and (compiled := about.get("compile")):
         yield row("compiled", f"{compiled.get('mode')}: {compiled.get('why')}")
     if versions := about.get("versions"):
         yield row("versions", ", ".join(f"{name} {version}" for name, version in versions.items()))

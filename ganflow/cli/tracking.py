@@ -47,6 +47,7 @@ def sync_command(args: argparse.Namespace) -> int:
     if args.follow and len(folders) > 1:
         raise GanflowError("--follow goes with one run or sweep")
 
+    from ganflow.tracking.follower import elsewhere
     from ganflow.tracking.sync import sync
 
     over = _when_training_ends() if args.attached else None
@@ -72,7 +73,8 @@ def sync_command(args: argparse.Namespace) -> int:
             say(f"{outbox.title(folder)}: {what} {result.uri}")
         if result.error:
             failed = True
-            say(f"{outbox.title(folder)}: not everything sent to {result.uri}: {result.error}")
+            why = f"{result.error}{elsewhere(folder, result.error)}"
+            say(why if args.attached else f"{outbox.title(folder)}: not everything sent to {result.uri}: {why}")
     if args.json:
         say_json(found)
     return 1 if failed else 0

@@ -28,7 +28,7 @@ from ganflow.cluster import compat
 from ganflow.cluster.address import TOKENS, Address
 from ganflow.contract.settings import keys
 from ganflow.errors import GanflowError
-from ganflow.tracking.destination import check_address, known, tracking_uri, typed
+from ganflow.tracking.destination import check_written, known, tracking_uri, typed
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe
@@ -197,8 +197,8 @@ def check_job(address: Address, recipe: Recipe | None, runs: str | Path) -> None
             f"a job needs the folder for its runs as the cluster's nodes see it: --runs /an/absolute/path on storage that all of "
             f"them mount, not {str(runs)!r}"
         )
-    if recipe and (uri := tracking_uri(recipe)):
-        check_address(uri)
+    if recipe and recipe.track.mlflow:
+        check_written(recipe)
     check_dashboard(address.text)
 
 

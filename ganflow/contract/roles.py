@@ -68,6 +68,7 @@ class TrackedRun:
         name: the recipe's name.
         id: the run's, unique among runs: "20261125-093015-0421"; of a sweep's trial, the sweep's id and the trial's number.
         folder: where the run's files are. A tracker that writes files writes them here: the recipe may be a stranger's.
+            Links out of it are for a folder of the tracker's own in it: beside the run's files they are refused.
         recipe: the resolved recipe as plain data, defaults included.
     """
 

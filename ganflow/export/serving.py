@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
 CONFIG, PROGRAM, BATCH = "config.json", "program.pt2", 256
+FORMATS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 NO_ARRAYS = ("text/csv", "application/vnd.apache.parquet")
 MOST = 20_000_000  # numbers in a request's answer: a gigabyte of memory, 400 MB of JSON
 
@@ -89,12 +90,20 @@ def checked(name: str, array: Any, port: dict[str, Any]) -> Any:
         raise refused(f"'{name}' holds NaN, infinity, or a number that is too large for {port['dtype']}")
     if port["dtype"] != "int64":
         return array.astype(np.float32)
-    last, names = len(port["classes"]) - 1, port["classes"]
-    wrong = array[(array != np.floor(array)) | (array < 0) | (array > last)] if names else array[array != np.floor(array)]
+    low, high = (0, len(port["classes"]) - 1) if port["classes"] else (-np.inf, np.inf)
+    wrong = array[(array != np.floor(array)) | (array < low) | (array > high)]
     if wrong.size:
-        listed = f": {', '.join(names)}" if names != [str(i) for i in range(len(names))] and len(names) <= 20 else ""
-        raise refused(f"'{name}' holds {wrong.flat[0]:g}; classes are whole numbers from 0 to {last}{listed}")
+        raise refused(f"'{name}' holds {wrong.flat[0]:g}; {classes(port)}")
     return array.astype(np.int64)
+
+
+def classes(port: dict[str, Any]) -> str:
+    """The values of an input of whole numbers, for a message."""
+    names = port["classes"]
+    if not names:
+        return "the generator takes whole numbers"
+    known = f": {', '.join(names)}" if names != [str(i) for i in range(len(names))] and len(names) <= 20 else ""
+    return f"classes are whole numbers from 0 to {len(names) - 1}{known}"
 
 
 def shown(shape: list[int | None]) -> str:
@@ -107,9 +116,69 @@ def refused(sentence: str) -> MlflowException:
     return MlflowException(sentence, INVALID_PARAMETER_VALUE)
 
 
-def answer_in_sentences(server: Any) -> None:
+def read(data: Any, about: dict[str, Any]) -> Any:
+    """A request, checked as it was written: MLflow makes 7 of 7.5, of "7" and of true, and leaves out what it does not know. What
+    is no JSON object is returned as it is, for MLflow to refuse.
+
+    Raises:
+        MlflowException: it holds what the generator does not take.
+    """
+    try:
+        request = json.loads(data)
+    except ValueError:
+        return data
+    if not isinstance(request, dict):
+        return data
+    if params := request.get("params"):
+        raise refused(f"the generator takes no params, and the request has {listed(params)}")
+    if unknown := [key for key in request if key not in (*FORMATS, "params")]:
+        raise refused(f"a request has one of the input fields {', '.join(FORMATS)}, and not {listed(unknown)}")
+    inputs = about["inputs"]
+    for name, values in columns(request, list(inputs)):
+        if name not in inputs:
+            raise refused(f"there is no input {listed([name])}; the generator takes {' and '.join(inputs)}")
+        whole = inputs[name]["dtype"] == "int64"
+        if wrong := not_numbers(values, whole):
+            wanted = classes(inputs[name]) if whole else "the generator takes numbers"
+            raise refused(f"'{name}' holds {json.dumps(wrong[0])[:50]}; {wanted}")
+    return request
+
+
+def columns(request: dict[str, Any], inputs: list[str]) -> Iterator[tuple[str, Any]]:
+    """A request's inputs by name, in any of MLflow's forms. A single one has no name; a table's columns are its numbers."""
+    for form in [form for form in FORMATS if form in request]:
+        values, alone = request[form], inputs[0] if form.startswith("dataframe") and len(inputs) == 1 else None
+        if form == "dataframe_split":
+            names = values.get("columns") or inputs
+            values = [dict(zip(map(str, names), row, strict=False)) for row in values["data"]]
+        for each in values if isinstance(values, list) and values and isinstance(values[0], dict) else [values]:
+            yield from ((alone or name, value) for name, value in (each if isinstance(each, dict) else {inputs[0]: each}).items())
+
+
+def not_numbers(values: Any, whole: bool) -> list[Any]:
+    """The first that is no number, or no whole one, in nested lists; empty where all are."""
+    for value in values if isinstance(values, list) else [values]:
+        if isinstance(value, list):
+            if found := not_numbers(value, whole):
+                return found
+        elif type(value) not in (int, float) or (whole and value != value // 1):
+            return [value]
+    return []
+
+
+def listed(names: Any) -> str:
+    """Names for a message."""
+    return ", ".join(str(name)[:50] for name in list(names)[:5]) if isinstance(names, (dict, list)) else str(names)[:50]
+
+
+def answer_in_sentences(server: Any, about: dict[str, Any]) -> None:
     """Have MLflow's server answer what it cannot read with 400 and a sentence. By itself (3.17) it answers JSON that is nested
-    too deeply with 500, and has tracebacks and the whole request in what it says of others; no setting changes that."""
+    too deeply with 500, has tracebacks and the whole request in what it says of others, and passes over what it does not know;
+    no setting changes that.
+
+    Args:
+        about: the generator's config.json.
+    """
     answered = server.invocations
 
     @functools.wraps(answered)
@@ -118,7 +187,8 @@ def answer_in_sentences(server: Any) -> None:
         try:
             if kind in NO_ARRAYS:
                 raise refused(f"the generator takes arrays, which {kind} does not hold: send application/json, {{\"inputs\": …}}")
-            return answered(data, content_type or kind, model, input_schema)
+            request = read(data, about) if kind == "application/json" else data
+            return answered(request, content_type or kind, model, input_schema)
         except MlflowException as error:
             if error.get_http_status_code() >= 500:  # type: ignore[no-untyped-call]
                 raise
@@ -154,7 +224,7 @@ with warnings.catch_warnings(record=True):
         def load_context(self, context: Any) -> None:
             self.about, self.call = generator_of(Path(context.artifacts["generator"]))
             if "mlflow.pyfunc.scoring_server.app" in sys.modules:
-                answer_in_sentences(sys.modules["mlflow.pyfunc.scoring_server"])
+                answer_in_sentences(sys.modules["mlflow.pyfunc.scoring_server"], self.about)
 
         def predict(self, context: Any, model_input, params=None):  # type: ignore[no-untyped-def]
             """Generate samples."""

@@ -106,11 +106,11 @@ def same_data(before: RunRecord, fingerprint: str) -> bool:
     return before.data is not None and before.data["fingerprint"] == fingerprint
 
 
-def rising(before: Recipe, after: Recipe, round: int) -> tuple[float, float, list[str]] | None:
-    """The learning rate of the last round that was played, of the next one, and the parts that have these, where schedules that
-    nobody changed let it rise because they are over more rounds now; of several rates the first."""
+def rising(before: Recipe, after: Recipe, round: int) -> dict[tuple[float, float], list[str]]:
+    """Learning rates of the last round that was played and of the next one, and the parts that have these, where schedules that
+    nobody changed let them rise because they are over more rounds now."""
     if before.schedules != after.schedules or not round:
-        return None
+        return {}
     then, now = (_factors(recipe, at) for recipe, at in ((before, round - 1), (after, round)))
     going = _factors(before, min(round, before.train.rounds - 1))
     found: dict[tuple[float, float], list[str]] = {}
@@ -118,18 +118,19 @@ def rising(before: Recipe, after: Recipe, round: int) -> tuple[float, float, lis
         if factor > max(then[part], going[part]) * (1 + 1e-9):
             rate = getattr(before.optimizers[part].settings, "lr", 1.0), getattr(after.optimizers[part].settings, "lr", 1.0)
             found.setdefault((rate[0] * then[part], rate[1] * factor), []).append(part)
-    return next(((was, will, parts) for (was, will), parts in found.items()), None)
+    return {rates: parts for rates, parts in found.items() if rates[1] > rates[0]}
 
 
 def described_rise(before: Recipe, after: Recipe, round: int) -> str:
     """`rising` in a sentence, without what helps; empty where nothing rises."""
     found = rising(before, after, round)
-    if found is None:
+    if not found:
         return ""
-    was, will, parts = found
     now, then = (recipe.train.schedule_rounds or recipe.train.rounds for recipe in (after, before))
     over = f"for its schedule is over {now} rounds instead of {then}"
-    return f"the learning rate of {' and '.join(parts)} goes up again, from {was:.3g} to {will:.3g}, {over}"
+    (first, (was, will)), *others = ((" and ".join(parts), rates) for rates, parts in found.items())
+    besides = "".join(f", that of {parts} from {low:.3g} to {high:.3g}" for parts, (low, high) in others)
+    return f"the learning rate of {first} goes up again, from {was:.3g} to {will:.3g}{besides}, {over}"
 
 
 def _factors(recipe: Recipe, round: int) -> dict[str, float]:

@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
-from ganflow.files import foreign
+from ganflow.files import check_utf8, foreign
 from ganflow.runs import lock, trials
 from ganflow.runs import record as records
 from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
-_ID, _TRIAL = re.compile(r"\w[\w.-]*"), re.compile(r"[^/]*-t\d+")  # of a sweep, of the folder of a trial
+_ID = re.compile(r"\w[\w.-]*")  # of a sweep
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 _LOCK = ".lock"
+_READ = ("checkpoints", "samples", "plots", "pareto", "requests")
+"""The folders in a run's, or a sweep's, folder that are read; what trackers write in others is nobody's here."""
 _FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json")
 
 
@@ -144,6 +146,7 @@ def make(folder: RunFolder) -> RunFolder:
         FileExistsError: it is there already.
         GanflowError: it cannot be written.
     """
+    check_utf8(folder.path)
     made = False
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,14 +171,15 @@ def make_inner(folder: RunFolder) -> None:
 
 def check(folder: RunFolder) -> None:
     """Check that nothing in a run's, or a sweep's, folder leads out of it: it may come from a stranger. The folder itself, and
-    those above it, may be links; a sweep's trials are checked when they are opened.
+    those above it, may be links; a sweep's trials are checked when they are opened, and a tracker's folder is not looked into: it
+    may hold links, as W&B's does, and nothing in it is read.
 
     Raises:
-        GanflowError: something does, or would be waited for.
+        GanflowError: something does, or would be waited for; or no file in it can be opened.
     """
-    sweep = is_sweep(folder)
+    check_utf8(folder.path)
     try:
-        found = foreign(folder.path, lambda name: sweep and _TRIAL.fullmatch(name) is not None)
+        found = foreign(folder.path, lambda name: name.partition(os.sep)[0] not in _READ)
     except OSError as error:
         raise GanflowError(f"cannot read {error.filename or folder.path}: {error.strerror}") from None
     for name in _FILES:

@@ -250,6 +250,9 @@ def start_stages(
     first, *rest = stages.recipes
     for _ in tried(stages.recipes if rest else (), root):  # nothing is trained for a stage that cannot follow
         pass
+    if send:
+        for recipe in rest:  # nor for one that could not be sent
+            send(recipe, root)
     then = [recipe.resolved() for recipe in rest]
     outcome = start(first, root, quiet=quiet, workers=workers, send=send, on_report=on_report, then=then)
     yield outcome

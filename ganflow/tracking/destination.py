@@ -14,14 +14,16 @@ import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ganflow import child
 from ganflow.addresses import SQLITE, absolute, is_http, normal, password_problem, plain_file, shown
-from ganflow.errors import GanflowError
-from ganflow.files import write_text
+from ganflow.errors import GanflowError, RecipeError
+from ganflow.files import check_utf8, write_text
+from ganflow.recipe.yaml import Problems
 from ganflow.runs.folders import RunFolder, check_readable
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
@@ -42,6 +44,9 @@ _CREDENTIALS = (
     "MLFLOW_WORKSPACE",
 )
 _FILES = (".netrc", "_netrc", ".mlflow/credentials")  # below the home folder
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SERVICES = ("http", "https", "databricks", "databricks-uc", "uc")
+_WAYS = "use http(s)://host:port or sqlite:///file.db"
 _TABLES = {"alembic_version", "experiments", "runs", "metrics", "params", "tags"}
 """Some that every MLflow database has."""
 
@@ -75,12 +80,15 @@ class Destination:
             GanflowError: it has a password in it, or is no address; it is another program's database; it is one that only the
                 user himself may name.
         """
+        check_utf8(self.runs)
         if self.is_default and not inside(self.runs / STORE, self.runs):
             raise GanflowError(f"{self.runs / STORE} is a link out of the runs folder; if you mean it, set {ENVIRONMENT} to "
                                f"{SQLITE}{os.path.realpath(self.runs / STORE)}")  # fmt: skip
         if not self.is_default:
             check_address(self.uri)
         if self.uri.startswith(SQLITE):
+            if not self.is_default:
+                _check_possible(self.uri)
             _check_file(self.uri)
         if self.trusted or is_http(self.uri):
             return
@@ -139,26 +147,42 @@ def check_recipe(recipe: Recipe, runs: Path) -> None:
     """See that a recipe's run, begun under `runs`, may be sent where it says.
 
     Raises:
-        GanflowError: as `Destination.check`.
+        GanflowError: as `Destination.check`, or `runs` is a folder in which checkpoints cannot be read.
     """
     if not recipe.track.mlflow:
+        check_utf8(runs.absolute())
         return
+    check_written(recipe)
     runs, asked = runs.absolute(), recipe.track.uri
     to = absolute(asked or os.environ.get(ENVIRONMENT) or default_uri(runs))
     trusted = not asked or typed(recipe) is not None or to == default_uri(runs) or known(to)
     Destination(to, runs, trusted).check(f"type track.uri={shlex.quote(asked or to)}, or set {ENVIRONMENT}")
 
 
+def check_written(recipe: Recipe) -> None:
+    """See that the store that a recipe, or else the environment, names is one; raises GanflowError, in the recipe's line."""
+    uri, lines = tracking_uri(recipe), recipe.lines
+    try:
+        if uri:
+            check_address(uri)
+    except GanflowError as error:
+        if not recipe.track.uri:
+            raise GanflowError(f"{ENVIRONMENT}: {error}") from None
+        line = lines.get("track.uri", lines.get("track", 0))
+        raise RecipeError([Problems(recipe.file).problem(line, f"track.uri: {error}")]) from None
+
+
 def check_address(uri: str) -> None:
-    """Raises GanflowError: a password, or no host, or a character that no address has."""
+    """Raises GanflowError: a password, no host, a character that no address has, or no store that MLflow knows."""
     problem = password_problem(uri)
     if problem:
         raise GanflowError(f"MLflow's address: {problem}")
     # also what only looks like a password
-    odd = r"[\x00-\x1f\x7f]|^(?!sqlite|file)[^:/]*:[/\\]*[^/?#@]*(:|%3a)(?!\d+([/?#]|$))[^@]*@"
+    odd = r"[\x00-\x1f\x7f\ud800-\udfff]|^(?!sqlite|file)[^:/]*:[/\\]*[^/?#@]*(:|%3a)(?!\d+([/?#]|$))[^@]*@"
     if re.search(odd, uri, re.IGNORECASE) or (is_http(uri) and re.search(r"[\s\\]", uri.partition("?")[0])):
-        raise GanflowError(f"{shown(uri)!a} is not the address of an MLflow store; use http(s)://host:port or sqlite:///file")
+        raise GanflowError(f"{shown(uri)!a} is not the address of an MLflow store; {_WAYS}")
     if not is_http(uri):
+        _check_scheme(uri)
         return
     try:
         parts = urlsplit(uri)
@@ -167,6 +191,38 @@ def check_address(uri: str) -> None:
         sound = False
     if not sound:
         raise GanflowError(f"MLflow's address {shown(uri)!r} names no host, or no port from 1 to 65535")
+
+
+def _check_scheme(uri: str) -> None:
+    """Raises GanflowError: the address is no server's, and MLflow has no store of its kind."""
+    scheme, colon, _ = uri.partition(":")
+    kind = scheme.lower().partition("+")[0]
+    if uri in _SERVICES:
+        return
+    if kind == "file" or not colon or re.match(r"[./~]|[a-z]:\\", uri, re.IGNORECASE):
+        if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1"):
+            return
+        file = Path(urlsplit(uri).path if kind == "file" else uri) / STORE
+        raise GanflowError(f"MLflow does not take the folder {shown(uri)!a} as a store; use {SQLITE}{file.as_posix()}")
+    if scheme.lower() == "sqlite" and not uri.startswith(SQLITE):
+        raise GanflowError(f"{shown(uri)!a} is not the address of a SQLite file; use {SQLITE}file.db, or with the whole path "
+                           f"{SQLITE}/folder/file.db")  # fmt: skip
+    if kind not in (*_DATABASES, *_SERVICES, *(point.name for point in entry_points(group="mlflow.tracking_store"))):
+        ways = f"use http://{shown(uri)}" if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri) else _WAYS
+        raise GanflowError(f"{shown(uri)!a} is not the address of an MLflow store; {ways}")
+
+
+def _check_possible(uri: str) -> None:
+    """Raises GanflowError: a SQLite address names a folder, or a file that cannot be made."""
+    file = sqlite_file(uri)
+    if uri.removeprefix(SQLITE).startswith(("file:", ":")):
+        return
+    if os.path.isdir(file):
+        raise GanflowError(f"{file} is a folder, and a SQLite store is a file; use {SQLITE}{(file / STORE).as_posix()}")
+    there = next(folder for folder in file.absolute().parents if os.path.exists(folder))
+    if not os.path.exists(file) and not (there.is_dir() and os.access(there, os.W_OK)):
+        why = "cannot be written" if there.is_dir() else "is no folder"
+        raise GanflowError(f"cannot make MLflow's store {file}: {there} {why}")
 
 
 def _check_file(uri: str) -> None:

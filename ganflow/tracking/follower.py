@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,12 +22,25 @@ from pathlib import Path
 from ganflow import child
 from ganflow.addresses import absolute
 from ganflow.errors import GanflowError
-from ganflow.files import open_file
+from ganflow.files import open_file, read_bytes
 from ganflow.recipe import Recipe
-from ganflow.runs.folders import RunFolder, is_sweep
+from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.journal import entries
 from ganflow.tracking.destination import ENVIRONMENT, bar_of, check_recipe, no_other_folder, store_uri, typed
-from ganflow.tracking.outbox import MISSING, State, artifacts, noted, points, samples, seen, settings, trials
+from ganflow.tracking.outbox import (
+    MISSING,
+    State,
+    artifacts,
+    default_uri,
+    noted,
+    points,
+    root,
+    samples,
+    seen,
+    settings,
+    trials,
+)
+from ganflow.tracking.store import is_away
 
 LOG = "tracking.log"
 POLL = 1.0
@@ -48,6 +62,7 @@ class Follower:
         check_installed()
         self.folder, self.uri = folder, uri
         self._process: subprocess.Popen[bytes] | None = None
+        self._logged = 0  # bytes of the log that earlier processes have written
         self._over = threading.Event()
 
     def start(self, say: Callable[[str], None] | None = None) -> str | None:
@@ -64,6 +79,7 @@ class Follower:
             command += ["--uri", absolute(self.uri)]
         quiet = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         with os.fdopen(open_file(self.folder.path / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
+            self._logged = log.seek(0, os.SEEK_END)
             pipe = subprocess.PIPE
             self._process = child.start(command, quiet, stdin=pipe, stdout=log, stderr=log, start_new_session=True)
         if say is not None:
@@ -85,7 +101,14 @@ class Follower:
         return f"{tried}afterwards: ganflow sync {self.folder.reference()}"
 
     def _ended_early(self, code: int) -> str:
-        return f"the tracking process ended early (code {code}; see {self.folder.path / LOG})"
+        """The end of the process, with the last line that it has printed, if it was not killed."""
+        log, lines = here(self.folder.path / LOG), list[str]()
+        if code > 0:
+            with suppress(OSError):
+                lines = read_bytes(self.folder.path / LOG)[self._logged :].decode(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "").strip().removeprefix("ganflow: ")
+        return f"the tracking process ended early: {last} (see {log})" if last else (
+            f"the tracking process ended early (code {code}; see {log})")  # fmt: skip
 
     def finish(self, timeout: float) -> Unsent | None:
         """End the run for the process (run.json says how, so note that first) and wait for it to send the rest.
@@ -149,14 +172,12 @@ class Unsent:
     uri: str
     why: str
     run: str  # as one types it
+    elsewhere: str = ""  # as of `elsewhere`
 
     def __str__(self) -> str:
         counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((self.points, "point"), (self.images, "picture")) if n]
-        return f"{' and '.join(counts) or 'the end of the run'} not sent to {self.uri}: {self.why}; {self.remedy}"
-
-    @property
-    def remedy(self) -> str:
-        return f"send later with: ganflow sync {self.run}"
+        what = " and ".join(counts) or "the end of the run"
+        return f"{what} not sent to {self.uri}: {self.why}; send later with: ganflow sync {self.run}{self.elsewhere}"
 
 
 def unsent(folder: RunFolder) -> Unsent | None:
@@ -167,7 +188,8 @@ def unsent(folder: RunFolder) -> Unsent | None:
     if not left:
         return None
     why = next((part.why for part in left if part.why), "")
-    return Unsent(sum(part.points for part in left), sum(part.images for part in left), left[0].uri, why, folder.reference())
+    counts = sum(part.points for part in left), sum(part.images for part in left)
+    return Unsent(*counts, left[0].uri, why, folder.reference(), elsewhere(folder, why))
 
 
 def _unsent(folder: RunFolder) -> Unsent | None:
@@ -180,7 +202,18 @@ def _unsent(folder: RunFolder) -> Unsent | None:
     ended = state.status == status or (state.status == "killed" and status == "running")
     if not left and not pictures and ended and not state.error:
         return None
-    return Unsent(left, pictures, state.uri or store_uri(folder), state.error, folder.reference())
+    to = state.uri or store_uri(folder)
+    return Unsent(left, pictures, to, state.error, folder.reference(), elsewhere(folder, state.error))
+
+
+def elsewhere(folder: RunFolder, why: str) -> str:
+    """The command that sends a folder to the store beside the runs, to end a sentence with; empty unless another is away.
+
+    Args:
+        why: the reason why it was not sent.
+    """
+    to = shlex.quote(default_uri(root(folder)))
+    return f"; elsewhere, where that is gone: ganflow sync {folder.reference()} --uri {to}" if is_away(why) else ""
 
 
 class Server:

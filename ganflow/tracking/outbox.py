@@ -333,12 +333,12 @@ def default_uri(runs: Path) -> str:
 def sqlite_uri(file: Path) -> str:
     """The address of a SQLite file. In one, `?` begins the options and `%` a code; MLflow makes an empty folder of the name as it
     is written here, so nothing else is quoted."""
-    return f"{SQLITE}{quote(file.as_posix(), safe=_PLAIN)}"
+    return SQLITE + quote(file.as_posix(), safe=_PLAIN, errors="surrogateescape")
 
 
 def sqlite_file(uri: str) -> Path:
     """The file of a SQLite address."""
-    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0], errors="surrogateescape"))
 
 
 def artifacts(runs: Path) -> Path:

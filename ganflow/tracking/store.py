@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sqlite3
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -39,12 +40,15 @@ _HABITS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 BARRED = "not allowed in"
-_REASONS = (
+_AWAY = (
     ("connection refused", "connection refused"),
     ("name or service not known|name resolution|nameresolution|failed to resolve", "no machine of that name"),
     ("timed out", "no answer in time"),
     ("no route to host|network is unreachable", "no route to it"),
     ("remote end closed|connection reset|connection aborted", "connection lost"),
+)
+_REASONS = (
+    *_AWAY,
     (
         "unauthorized|error code 401",
         f"{BARRED}; set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
@@ -172,7 +176,12 @@ def reason(error: BaseException) -> str:
     for signs, words in _REASONS:
         if re.search(signs, text, re.IGNORECASE):
             return words
-    return redacted(text.splitlines()[0])[:200] if text else type(error).__name__
+    return textwrap.shorten(redacted(text.splitlines()[0]), 200, placeholder=" …") if text else type(error).__name__
+
+
+def is_away(why: str) -> bool:
+    """Return true for a `reason` by which the store itself is not there."""
+    return why in [words for _, words in _AWAY]
 
 
 class Connection:

@@ -9,9 +9,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ganflow import machine
+from ganflow.addresses import is_http
 from ganflow.cluster import compat
 from ganflow.cluster.address import Address, parse_address
 from ganflow.cluster.joining import PATIENCE, connect
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 """For everything together. Where plugins are shipped, each node unpacks them first: see SHIPPING."""
 SHIPPING = 90.0
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -> list[str]:
@@ -49,10 +48,8 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
         GanflowError: every fault, one on each line.
     """
     deadline = time.monotonic() + (SHIPPING if _ships() else SECONDS)
-    faults, notes = _where_written(plan, "tune.resources", infeasible(plan.tune, alive_nodes())), list[str]()
-    if uri := tracking_uri(plan.recipe):
-        more, notes = mlflow_reachable(uri)
-        faults += more
+    faults = _where_written(plan, "tune.resources", infeasible(plan.tune, alive_nodes()))
+    notes = mlflow_reachable(uri) if (uri := tracking_uri(plan.recipe)) else []
     if (parse_address(address) if isinstance(address, str) else address).kind != "local":
         faults += check_nodes(folder.path, distributions(plan.recipe), deadline)
     if faults:
@@ -81,10 +78,7 @@ def rehearse(plan: Plan, runs: Path, address: Address | str = "local", name: str
     notes = list(plan.recipe.notes)
     pack_of(plan, notes.append)
     if uri := tracking_uri(plan.recipe):
-        faults, more = mlflow_reachable(uri)
-        if faults:
-            raise GanflowError("\n".join(faults))
-        notes += more
+        notes += mlflow_reachable(uri)
     return notes
 
 
@@ -195,29 +189,20 @@ def _times(have: float, want: float) -> float:
     return float("inf") if want == 0 else float(have / want + 1e-9) // 1
 
 
-def mlflow_reachable(uri: str) -> tuple[list[str], list[str]]:
-    """(faults, notes): a store that can never be reached is a fault; a server that is away for now is worth a note, for what it
-    misses is kept in the runs' folders. That the address is one was checked before (`check_address`)."""
+def mlflow_reachable(uri: str) -> list[str]:
+    """Notes on a server that is away for now, or wants a login: what it misses is kept in the runs' folders. That the address is
+    one was checked before (`check_address`)."""
     from ganflow.tracking.store import reason
 
-
-    parts = urlsplit(uri)
-    scheme = parts.scheme.partition("+")[0]
-    if uri in ("databricks", "databricks-uc"):
-        return [], []
-    if scheme in ("", "file"):
-        return [f"track.uri: MLflow does not take the folder {uri} as a store; use sqlite:///{parts.path or uri}/mlflow.db"], []
-    if scheme not in (*_DATABASES, "http", "https", "databricks", "databricks-uc", "uc"):
-        return [f"track.uri: {uri!r} is not the address of an MLflow store; use http(s)://host:port or sqlite:///file"], []
-    if scheme not in ("http", "https"):
-        return [], []
+    if not is_http(uri):
+        return []
     try:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=3).close()
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (401, 403):
-            return [], [f"MLflow at {uri}: {reason(Exception('unauthorized'))}; what is not sent is kept: ganflow sync"]
+            return [f"MLflow at {uri}: {reason(Exception('unauthorized'))}; what is not sent is kept: ganflow sync"]
     except OSError as error:
         why = reason(error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, OSError) else error)
-        return [], [f"MLflow at {uri} does not answer ({why}); what is not sent is kept: ganflow sync"]
-    return [], []
+        return [f"MLflow at {uri} does not answer ({why}); what is not sent is kept: ganflow sync"]
+    return []

@@ -47,7 +47,6 @@ class WandbTracker(Tracker):
                 console="off", silent=True, disable_code=True, disable_git=True, save_code=False, init_timeout=30
             ),
         )
-        self._unlink(folder)
         self._known = int(self._run.summary.get("round", -1)) if self._run.resumed else -1
         self._run.define_metric("round", summary="max")
         self._run.define_metric("*", step_metric="round")
@@ -63,12 +62,6 @@ class WandbTracker(Tracker):
         if self._run is not None:
             self._run.summary.update({"status": status})
             self._run.finish(exit_code=0 if status in ("finished", "stopped") else 1)
-
-    def _unlink(self, folder: Path) -> None:
-        """Remove the links to logs in the user's cache: a run's folder with a link out of it is one that nobody opens."""
-        for path in folder.rglob("*"):
-            if path.is_symlink():
-                path.unlink()
 
     def _log(self, round: int, values: dict[str, Any]) -> None:
         if round > self._known:

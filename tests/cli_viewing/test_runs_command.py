@@ -101,6 +101,7 @@ def test_show_tells_all(make_run, ganflow):
         best={"score": 16.5, "round": 100},
         git={"commit": "c0ffee", "dirty": True},
         versions={"ganflow": "0.1.0", "torch": "2.13.0"},
+        compile={"mode": "never", "why": "it would save 0 s of 0 s"},
     )
     (folder.checkpoints / "round-00000300.safetensors").write_bytes(b"")
     code, out = ganflow("runs", "show", "latest")
@@ -120,8 +121,11 @@ def test_show_tells_all(make_run, ganflow):
         "samples     3 in",
     ):
         assert text in out
+    assert "compiled" not in out
+    assert "compiled    never: it would save 0 s of 0 s" in ganflow("runs", "show", "latest", "-v")[1]
     facts = json.loads(ganflow("runs", "show", "wgan", "--json")[1])
     assert facts["about"]["git"]["commit"] == "c0ffee"
+    assert facts["about"]["compile"]["mode"] == "never"
     assert len(facts["files"]["samples"]) == 3
 
 

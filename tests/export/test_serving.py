@@ -42,7 +42,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("json", "{", "the request is no JSON: Expecting property name enclosed in double quotes"),
     ("json", b"\xff\xfe", "the request is no JSON: "),
     ("json", "[1, 2]", "Received a list."),
-    ("json", {"z": [ONE]}, "exactly one of the input fields"),
+    ("json", {"z": [ONE]}, "a request has one of the input fields inputs, instances"),
+    ("json", {}, "exactly one of the input fields"),
+    ("json", {"inputs": [ONE], "instances": [ONE]}, "exactly one of the input fields"),
     ("json", {"inputs": {"z": [[float("nan"), 1, 1]], "label": [0]}}, Z),
     ("json", {"inputs": {"z": [[1e308, 1, 1]], "label": [0]}}, Z),
     ("json", {"inputs": {"z": [[1e38, 1e38, 1e38]], "label": [0]}}, "the generator makes no finite numbers of these inputs"),
@@ -51,7 +53,21 @@ WRONG: list[tuple[str, Any, str]] = [
     ("json", {"inputs": {"z": [ONE]}}, "label"),
     ("json", {"inputs": {"z": [ONE], "label": [3]}}, "'label' holds 3; classes are whole numbers from 0 to 2: cat, dog, owl"),
     ("json", {"inputs": {"z": [ONE], "label": [-1]}}, "'label' holds -1; classes are whole numbers from 0 to 2"),
-    ("json", {"inputs": {"z": [ONE], "label": ["cat"]}}, "invalid literal"),
+    ("json", {"inputs": {"z": [ONE], "label": ["cat"]}}, "'label' holds \"cat\"; classes are whole numbers from 0 to 2"),
+    ("json", {"inputs": {"z": [ONE], "label": ["1"]}}, "'label' holds \"1\"; classes are whole numbers from 0 to 2"),
+    ("json", {"inputs": {"z": [ONE], "label": [1.5]}}, "'label' holds 1.5; classes are whole numbers from 0 to 2"),
+    ("json", {"inputs": {"z": [ONE], "label": [True]}}, "'label' holds true; classes are whole numbers from 0 to 2"),
+    ("json", {"inputs": {"z": [ONE], "label": [None]}}, "'label' holds null; classes are whole numbers from 0 to 2"),
+    ("json", {"inputs": {"z": [ONE], "label": [float("nan")]}}, "'label' holds NaN; classes are whole numbers from 0 to 2"),
+    ("json", {"instances": [{"z": ONE, "label": 1.5}]}, "'label' holds 1.5; classes are whole numbers"),
+    ("json", {"dataframe_split": {"columns": ["z", "label"], "data": [[ONE, 1.5]]}}, "'label' holds 1.5"),
+    ("json", {"dataframe_records": [{"z": ONE, "label": 1.5}]}, "'label' holds 1.5; classes are whole numbers"),
+    ("json", {"inputs": {"z": [["0.5", 0, 0]], "label": [0]}}, "'z' holds \"0.5\"; the generator takes numbers"),
+    ("json", {"inputs": {"z": [[True, 0, 0]], "label": [0]}}, "'z' holds true; the generator takes numbers"),
+    ("json", {"inputs": {"z": [ONE], "label": [0], "x": [3]}}, "there is no input x; the generator takes z and label"),
+    ("json", {"instances": [{"z": ONE, "label": 0, "x": 3}]}, "there is no input x; the generator takes z and label"),
+    ("json", {"inputs": {"z": [ONE], "label": [0]}, "params": {"heat": 1}}, "takes no params, and the request has heat"),
+    ("json", {"inputs": {"z": [ONE], "label": [0]}, "x": 1}, "and not x"),
     ("json", {"inputs": {"z": [ONE, ONE], "label": [0]}}, "the inputs differ in number: 2 z, 1 label"),
     ("json", {"inputs": {"z": [], "label": []}}, ""),
     ("csv", "z,label\n1,0\n", "the generator takes arrays, which text/csv does not hold: send application/json"),
@@ -113,6 +129,10 @@ def test_what_is_asked_wrongly_gets_a_sentence(ask: Callable[[str, Any], tuple[i
     status, found = ask("json", {"inputs": {"z": z.tolist(), "label": label.tolist()}})
     assert status == 200
     np.testing.assert_allclose(found["predictions"], game.call("sample", z=z, label=label).numpy(), rtol=1e-6)
+    rows = [{"z": ONE, "label": 2}, {"z": ONE, "label": 0}]
+    whole = {"inputs": {"z": [ONE, ONE], "label": [2.0, 0]}, "params": {}}
+    for body in (whole, {"instances": rows}, {"dataframe_records": rows}):
+        assert ask("json", body) == (200, found), body
     for kind, body, reason in WRONG:
         status, found = ask(kind, body)
         assert (status, set(found)) == (400, {"error_code", "message"}), (body, found)

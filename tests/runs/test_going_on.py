@@ -104,6 +104,19 @@ def test_more_rounds_raise_a_rate_that_has_decayed(work, ganflow):
     assert wanted[6] < wanted[7]
 
 
+def test_a_rate_that_was_changed_and_goes_up_is_named_too(work, ganflow):
+    run = trained(work, ganflow, "~metrics")
+    both = "the learning rate of generator goes up again, from 0.000333 to 0.001, that of critic from 0.000333 to 0.0005, for"
+    assert both in resumed(ganflow, "train.rounds=12", "optimizer.critic.lr=5e-4")
+    assert rates(run, "critic")[7] == pytest.approx(5e-4)
+
+
+def test_a_rate_that_was_lowered_more_than_it_rises_does_not_go_up(work, ganflow):
+    trained(work, ganflow, "~metrics")
+    said = resumed(ganflow, "train.rounds=12", "optimizer.critic.lr=1e-4")
+    assert "the learning rate of generator goes up again, from 0.000333 to 0.001, for its schedule" in said
+
+
 def test_more_rounds_at_the_rate_of_the_last(work, ganflow):
     """As asked: and as a recipe plays that says so from the beginning, bit for bit."""
     run = trained(work, ganflow, "~metrics", "train.on_alarm=never")  # the last round's check is none of the longer run's

@@ -15,6 +15,8 @@ from ganflow.recipe import read_recipe
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 from ganflow.runs.start import resume, start
+from ganflow.tracking.follower import follower_of, unsent
+from ganflow.tracking.outbox import State
 
 RECIPE = """
 name: tracked
@@ -69,6 +71,20 @@ def test_it_has_what_the_journal_has(recipe: Path, tmp_path: Path) -> None:
     assert values == [{**entry.values, "round": entry.round} for entry in entries(run.journal)]
     pictures = [row["round"] for row in rows if "samples/path" in row]
     assert pictures == sorted(int(path.stem.removeprefix("round-")) for path in run.samples.glob("*.png"))
+
+
+@pytest.mark.slow
+def test_it_runs_beside_mlflow(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B links to its logs in the user's cache while it runs, where the process beside the training looks."""
+    pytest.importorskip("wandb", reason="wandb is not installed: pip install 'ganflow[wandb]'")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    wanted = read_recipe(str(recipe), ["track.mlflow=true", "track.log_model=false"])
+    run = start(wanted, tmp_path / "runs", quiet=True, send=follower_of).folder
+    assert any(path.is_symlink() for path in (run.path / "wandb").rglob("*"))
+    assert unsent(run) is None
+    assert State.read(run).steps.keys() >= {name for entry in entries(run.journal) for name in entry.values}
+    resume(run, quiet=True, overrides=["train.rounds=6"], send=follower_of)
+    assert unsent(run) is None
 
 
 def test_without_the_package(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,14 @@ class TestAllowed:
         (stranger.run.path / "pictures").symlink_to("samples")
         check(stranger.run)
 
+    def test_links_of_a_tracker_in_its_folder(self, tmp_path: Path, trained: Path) -> None:
+        stranger = Stranger(tmp_path, trained)
+        (stranger.run.path / "wandb" / "logs").mkdir(parents=True)
+        stranger.replace("wandb/logs/debug-core.log", "file.txt")
+        check(stranger.run)
+        assert sync(stranger.run).error == ""
+        assert stranger.harm(contents(stranger.victim), "") == ""
+
 
 class TestFilesThatAreOpened:
     """Each by itself is not followed, whoever opens it."""

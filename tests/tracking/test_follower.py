@@ -95,9 +95,9 @@ def test_a_server_that_is_away_is_said_with_what_is_missing(make_run: Make, port
         follower.start()
         folder.update(status="finished")
         left = follower.finish(PATIENCE)
-    assert str(left) == (
+    assert str(left).startswith(
         f"120 points and 1 picture not sent to http://127.0.0.1:{port}: connection refused; "
-        f"send later with: ganflow sync {folder.path}"
+        f"send later with: ganflow sync {folder.path}; elsewhere, where that is gone: ganflow sync {folder.path} --uri sqlite:"
     )
 
 
@@ -180,6 +180,19 @@ def test_it_can_be_killed_itself(make_run: Make, database: str) -> None:
     assert left is not None
     assert left.points == 2
     assert "the tracking process ended early (code -9; see " in left.why
+
+
+def test_it_says_why_it_ended_early(make_run: Make, tmp_path: Path) -> None:
+    folder = make_run(points=2)
+    (folder.path / "tracking.log").write_text("of an earlier process\n")
+    (folder.samples / "outside.png").symlink_to(tmp_path / "elsewhere")
+    follower = Follower(folder)
+    follower.start()
+    left = follower.finish(PATIENCE)
+    assert left is not None
+    reason = f"run {folder.id}: samples/outside.png is a link to {tmp_path}/elsewhere, and nothing in a run's folder may lead"
+    assert left.why.startswith(f"the tracking process ended early: {reason} out of it; ")
+    assert left.why.endswith("tracking.log)")
 
 
 def test_without_mlflow(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:

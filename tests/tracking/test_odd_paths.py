@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,20 @@ from ganflow.runs import folders
 from ganflow.tracking.outbox import State, default_uri, sqlite_file, sqlite_uri
 from ganflow.tracking.sync import sync
 
+RECIPE = """\
+data: {use: gaussians, samples: 200}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 4}
+critic: {use: mlp, width: 4}
+loss: wasserstein
+optimizer: rmsprop
+train: {rounds: 2, batch_size: 8, compile: never}
+metrics: [sliced_wasserstein]
+tune: {space: {optimizer.lr: {loguniform: [1e-4, 1e-2]}}, trials: 2}
+"""
+NOT_UTF8 = (
+    "the path is not UTF-8, and checkpoints cannot be read there; rename the folder, or choose another one for runs with --runs"
+)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalchemy's, about MLflow
 
 
@@ -34,7 +49,29 @@ def test_everything_lands_in_the_folder(name: str, tmp_path: Path, template: Pat
     assert sync(folder).points == 0
 
 
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize("words", [("run",), ("run", "--seeds", "2"), ("tune",), ("tune", "--dry-run")], ids=" ".join)
+def test_a_folder_that_is_not_utf8_is_refused_before_training(words, tracked, command, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    runs, mlflow = os.fsdecode(b"x\xff\xfe"), f"track.mlflow={str(tracked).lower()}"
+    said = command.refused(words[0], "r.yaml", *words[1:], "--runs", runs, mlflow)
+    assert said == rf"ganflow: {tmp_path}/x\udcff\udcfe: {NOT_UTF8}"
+    assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
+
+
+@pytest.mark.parametrize("words", [("sync",), ("sample",), ("report",), ("runs", "show"), ("run", "--resume")])
+def test_a_run_that_lies_in_one_is_not_opened(words, command, make_run, tmp_path: Path) -> None:
+    folder = make_run(points=1, status="finished")
+    there = tmp_path / os.fsdecode(b"x\xff") / "ring" / folder.id
+    shutil.copytree(folder.path, there)
+    assert command.refused(*words, there) == rf"ganflow: {tmp_path}/x\udcff/ring/{folder.id}: {NOT_UTF8}"
+    assert command.refused("ui", "--no-browser", "--runs", there.parents[1]) == rf"ganflow: {tmp_path}/x\udcff: {NOT_UTF8}"
+    assert there.name in command("runs", "--runs", there.parents[1])[1]
+
+
 def test_files_and_addresses() -> None:
+    odd = Path(os.fsdecode(b"/x\xff/mlflow.db"))
+    assert sqlite_file(sqlite_uri(odd)) == odd
     for path in ("/a b/c?d%20#e.db", "/plain/mlflow.db", "/new\nline é.db"):
         assert sqlite_file(sqlite_uri(Path(path))) == Path(path)
         assert make_url(sqlite_uri(Path(path))).database == path  # what MLflow opens

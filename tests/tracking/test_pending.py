@@ -15,7 +15,7 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Entry
 from ganflow.tracking.destination import store_uri
 from ganflow.tracking.follower import Unsent, unsent
-from ganflow.tracking.outbox import ENDS, Point, State, metric_name, points, samples, seen
+from ganflow.tracking.outbox import ENDS, Point, State, default_uri, metric_name, points, samples, seen
 
 
 def test_mlflow_is_not_imported() -> None:
@@ -81,10 +81,14 @@ def test_unsent_counts_and_reads_as_a_sentence(make_run: Callable[..., RunFolder
     folder = make_run(points=5, pictures=(0, 5), uri="http://nowhere:1", status="finished")
     State(uri="http://nowhere:1", steps={"critic/loss": 2}, images=[0], error="connection refused").write(folder)
     left = unsent(folder)
-    assert left == Unsent(3, 1, "http://nowhere:1", "connection refused", folder.reference())
+    beside = f"; elsewhere, where that is gone: ganflow sync {folder.path} --uri {default_uri(folder.path.parents[1])}"
+    assert left == Unsent(3, 1, "http://nowhere:1", "connection refused", folder.reference(), beside)
     assert str(left) == (
-        f"3 points and 1 picture not sent to http://nowhere:1: connection refused; send later with: ganflow sync {folder.path}"
+        f"3 points and 1 picture not sent to http://nowhere:1: connection refused; "
+        f"send later with: ganflow sync {folder.path}{beside}"
     )
+    State(uri="http://nowhere:1", steps={"critic/loss": 2}, images=[0], error="it says something odd").write(folder)
+    assert str(unsent(folder)).endswith(f"; send later with: ganflow sync {folder.path}")
     State(steps={"critic/loss": 5}, images=[0, 5], status="finished").write(folder)
     assert unsent(folder) is None
     State(steps={"critic/loss": 5}, images=[0, 5], status="", uri="http://nowhere:1").write(folder)

@@ -242,7 +242,8 @@ def test_to_another_store(make_run: Make, database: str, template: Path, tmp_pat
 def test_a_store_that_cannot_be_made(make_run: Make, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     where = f"sqlite:///{tmp_path}/file/mlflow.db"
-    assert "cannot make MLflow's store" in sync(make_run(points=1), uri=where).error
+    with pytest.raises(GanflowError, match=f"cannot make MLflow's store {tmp_path}/file/mlflow.db: .*/file is no folder"):
+        sync(make_run(points=1), uri=where)
 
 
 def test_without_mlflow(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:

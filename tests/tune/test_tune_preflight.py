@@ -197,21 +197,7 @@ def test_a_plain_name_in_a_space_is_the_built_in_and_nobody_elses(workshop, tmp_
     "uri", ["sqlite:////x/y.db", "postgresql://u:p@h/db", "mysql+pymysql://u@h/db", "databricks", "databricks://profile"]
 )
 def test_stores_that_no_server_is_asked_for(uri):
-    assert mlflow_reachable(uri) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("uri", "said"),
-    [
-        ("/shared/mlruns", "MLflow does not take the folder /shared/mlruns as a store; use sqlite:////shared/mlruns/mlflow.db"),
-        ("htp://host:5000", "'htp://host:5000' is not the address of an MLflow store"),
-    ],
-)
-def test_stores_that_are_none(uri, said):
-    (fault,), notes = mlflow_reachable(uri)
-    assert said in fault
-    assert fault.startswith("track.uri: ")
-    assert notes == []
+    assert mlflow_reachable(uri) == []
 
 
 @pytest.mark.parametrize("uri", ["http://:5000", "http://host:99999"])
@@ -233,9 +219,8 @@ def test_a_server_that_answers(status, said):
 
     with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        faults, notes = mlflow_reachable(f"http://127.0.0.1:{server.server_port}/")
+        notes = mlflow_reachable(f"http://127.0.0.1:{server.server_port}/")
         server.shutdown()
-    assert faults == []
     assert [said in note for note in notes] == ([True] if said else [])
 
 
@@ -243,8 +228,7 @@ def test_a_server_that_answers(status, said):
     ("uri", "why"), [("http://127.0.0.1:9", "connection refused"), ("http://mlflow.invalid:5000", "no machine of that name")]
 )
 def test_a_server_that_is_away_keeps_nothing_from_being_done(uri, why):
-    faults, (note,) = mlflow_reachable(uri)
-    assert faults == []
+    (note,) = mlflow_reachable(uri)
     assert note == f"MLflow at {uri} does not answer ({why}); what is not sent is kept: ganflow sync"
 
 
