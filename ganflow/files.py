@@ -91,6 +91,17 @@ def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
     return path
 
 
+def check_readable(*folders: Path) -> None:
+    """Check that folders, where they are there, can be read: what is in others seems not to be there.
+
+    Raises:
+        GanflowError: one cannot.
+    """
+    for folder in folders:
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise GanflowError(f"cannot read the folder {folder}: {os.strerror(errno.EACCES)}")
+
+
 def check_utf8(folder: Path) -> None:
     """Raises GanflowError: the path of a folder is not UTF-8. Python opens it, and safetensors and MLflow do not."""
     try:

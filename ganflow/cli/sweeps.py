@@ -23,8 +23,9 @@ from ganflow.cli.listing import (
     trials_over,
 )
 from ganflow.errors import GanflowError
+from ganflow.files import check_readable
 from ganflow.printing import say, say_json
-from ganflow.runs.folders import check_readable, locked, status
+from ganflow.runs.folders import locked, status
 from ganflow.sweeps.ranking import best_of, front_of, fronts, leading, ranking
 from ganflow.sweeps.records import Repeated, SweepFolder, TrialRecord
 from ganflow.sweeps.repeats import Repeats, current, every_score

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 import re
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.errors import GanflowError
-from ganflow.files import check_utf8, foreign
+from ganflow.files import check_readable, check_utf8, foreign
 from ganflow.runs import lock, trials
 from ganflow.runs import record as records
 from ganflow.runs.ids import stamp
@@ -234,17 +233,6 @@ def status(folder: RunFolder, record: RunRecord) -> str:
     if record.status != "running" or record.host not in ("", socket.gethostname()) or is_running(folder):
         return record.status
     return "killed"
-
-
-def check_readable(*folders: Path) -> None:
-    """Check that folders, where they are there, can be read: what is in others seems not to be there.
-
-    Raises:
-        GanflowError: one cannot.
-    """
-    for folder in folders:
-        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
-            raise GanflowError(f"cannot read the folder {folder}: {os.strerror(errno.EACCES)}")
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:

@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 from ganflow import child
 from ganflow.addresses import SQLITE, absolute, is_http, normal, password_problem, plain_file, shown
 from ganflow.errors import GanflowError, RecipeError
-from ganflow.files import check_utf8, write_text
+from ganflow.files import check_readable, check_utf8, write_text
 from ganflow.recipe.yaml import Problems
-from ganflow.runs.folders import RunFolder, check_readable
+from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
 from ganflow.tracking import outbox
 from ganflow.tracking.outbox import STORE, State, default_uri, sqlite_file

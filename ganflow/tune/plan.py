@@ -13,7 +13,7 @@ from ganflow import machine
 from ganflow.engine.memory import Estimate, doubtful
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
-from ganflow.files import write_text
+from ganflow.files import check_readable, write_text
 from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.sections import NAME
@@ -199,7 +199,7 @@ def free_folder(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     """
     if name is not None and not NAME.fullmatch(name):
         raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
-    folders.check_readable(root)
+    check_readable(root)
     numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
     folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
     if os.path.lexists(folder.path):
@@ -222,7 +222,7 @@ def find(name: str, root: Path) -> SweepFolder:
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
-    folders.check_readable(root, Path(name), root / name)
+    check_readable(root, Path(name), root / name)
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
     if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
         found = [SweepFolder(newest.path)]

@@ -17,7 +17,7 @@ from typing import Any
 from ganflow.errors import GanflowError
 from ganflow.evaluation.evaluate import Spread, spreads
 from ganflow.evaluation.scores import rule
-from ganflow.files import write_text
+from ganflow.files import check_readable, write_text
 from ganflow.machine import broken
 from ganflow.printing import escaped, say
 from ganflow.recipe import Recipe
@@ -80,7 +80,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
     objective = rule(asked.best, asked.best_mode, recipe.metrics, metrics, names)
     if objective:
         objective.check()
-    folders.check_readable(root)
+    check_readable(root)
     numbered = (f"{recipe.name}-seeds-{number}" for number in itertools.count(1))
     to = tracking(recipe)
     folder = SweepFolder((root / next(n for n in numbered if not (root / n).exists())).absolute())
