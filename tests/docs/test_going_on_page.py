@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+import pytest
 from docs_helpers import blocks, pages
 
 from ganflow.recipe import Train
@@ -13,6 +14,7 @@ PAGE = pages()["going_on.md"]
 BLOCKS = blocks(PAGE)
 
 
+@pytest.mark.slow
 def test_the_commands_run(command):
     (recipe,) = [text for language, text in BLOCKS if language == "yaml"]
     Path("small.yaml").write_text(recipe, encoding="utf-8")

@@ -92,7 +92,7 @@ def test_a_run_is_algorithm_1_bit_for_bit(recipe, tmp_path):
 
 
 WAYS = [
-    pytest.param({"compile": "step"}, id="steps compiled"),
+    pytest.param({"compile": "step"}, id="steps compiled", marks=pytest.mark.slow),
     pytest.param({"one_pass": True}, id="one pass"),
     pytest.param({"accumulate": 4}, id="micro-batches"),
     pytest.param({"compile": "round", "one_pass": True, "accumulate": 2}, id="all of it", marks=pytest.mark.slow),

@@ -51,6 +51,7 @@ def double(n_critic=2, loss=None, **parts):
 EXAMPLES = [draws(0), draws(1), draws(2)]
 
 
+@pytest.mark.slow
 def test_compiled_steps_play_the_eager_round():
     """Adam's step count and dropout's random numbers included: what a trace freezes would show after three rounds."""
     eager, compiled = make(Adam), make(Adam)

@@ -50,7 +50,10 @@ print(resident("VmHWM") - before, estimate(recipe, game).bytes(batch))
 """
 
 
-@pytest.mark.parametrize("recipe", [("wgan", 8192), ("swiss_roll", 50_000), ("vae_digits", 16_384)])
+@pytest.mark.parametrize(
+    "recipe",
+    [("swiss_roll", 50_000), *(pytest.param(each, marks=pytest.mark.slow) for each in (("wgan", 8192), ("vae_digits", 16_384)))],
+)
 def test_the_estimate_is_what_a_round_takes(recipe):
     name, batch = recipe
     made = subprocess.run([sys.executable, "-c", MEASURE, name, f"train.batch_size={batch}"], capture_output=True, text=True)

@@ -254,6 +254,7 @@ def test_a_packed_trial_is_watched(pack, on_alarm, status, rounds):
     assert [(alarm["sign"], alarm["round"]) for alarm in about(alone[1], "alarms")[0]] == signs
 
 
+@pytest.mark.slow
 def test_watching_changes_nothing_of_a_pack(pack):
     watched, unwatched = (pack(name, f"train.on_alarm={name}") for name in ("warn", "never"))
     for trials in (watched, unwatched):
@@ -352,6 +353,7 @@ def register(offer):
 '''
 
 
+@pytest.mark.slow
 def test_what_a_report_changes_ends_a_packed_trial(pack, plugin):
     """Packed rounds would go on as they were traced."""
     plugin("phased", PHASED)

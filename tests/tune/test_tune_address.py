@@ -85,6 +85,7 @@ def test_a_host_that_does_not_exist():
         check_cluster("nowhere.invalid:6379")
 
 
+@pytest.mark.slow
 def test_somebody_else_answers_at_a_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -35,6 +35,7 @@ def test_random_search_plays_every_configuration_once(sweep, seed):
     assert other != configs
 
 
+@pytest.mark.slow
 def test_components_are_equally_likely_however_many_keys_they_have(sweep):
     """A draw without its repeats, and not one of all configurations alike: of those, three in four are tilted."""
     first = [made(sweep, 1, LOSSES, TILT, CRITIC, more=f"seed: {seed}\n")[0][0]["loss"] for seed in range(60)]
