@@ -21,7 +21,6 @@ from ganflow.sweeps.table import counted, cut, exact, number, short_names, value
 
 # isort: split
 import matplotlib  # after the figures, which import it safely
-import numpy as np
 import optuna
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -32,6 +31,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from optuna.visualization import matplotlib as optuna_plots
 
 MOST = 8  # keys that are drawn: the most important
+LARGEST = 1e30  # value that is drawn: forests are of float32, and a logarithmic axis goes beyond what it shows
 COLUMNS = 4  # slices beside each other
 WIDE = 50.0  # the largest by the smallest, from which on scores, and numbers of an unknown kind, are shown by their logarithms
 LETTERS, CATEGORY = 19, 15  # of the name of a key, which Optuna would cut, and of a category
@@ -98,15 +98,14 @@ class SweepPlots:
                     self.study.add_trial(frozen(replace(trial, config=labels.get(trial.number, {}), score=score), shown))
         self.missing = "it takes two finished trials at least" if len(finished) < 2 else ""
         self.missing = self.missing or ("" if shown else "no key has different values in the finished trials")
+        large = any(is_number(v) and abs(v) > LARGEST for config in configs for v in config.values())
+        self.missing = self.missing or ("a finished trial has a value that is too large to be drawn" if large else "")
         self.unordered = self.missing or ("" if len(set(scores)) > 1 else "all finished trials have the same score")
         self.filled, self.keys, self.shown = self._filled(), list(shown), shown
         self.evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
         if not self.unordered:
-            try:
-                with quietly(), np.errstate(over="ignore"):  # numpy warns of what is raised below
-                    self.keys = list(optuna.importance.get_param_importances(self.filled, evaluator=self.evaluator))
-            except ValueError:  # of scikit-learn, whose forests are of float32
-                self.unordered = "a finished trial has a value that is too large to be compared"
+            with quietly():
+                self.keys = list(optuna.importance.get_param_importances(self.filled, evaluator=self.evaluator))
 
     def _filled(self) -> optuna.Study:
         """The finished trials, with a value for keys that do not exist: the one in the middle of the others', or a category.

@@ -151,4 +151,4 @@ def test_huge_numbers_are_in_no_domain(sweep):
 @pytest.mark.slow
 def test_pictures_of_a_sweep_with_a_value_that_is_too_large(sweep, said):
     sweep.record(1, config={"optimizer.lr": 1e308})
-    assert "a finished trial has a value that is too large to be compared" in said("sweeps show s --write")
+    assert "a finished trial has a value that is too large to be drawn" in said("sweeps show s --write")
