@@ -21,11 +21,11 @@ from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.record import Amendment, RunRecord
 
 _MAY_CHANGE = re.compile(
-    r"train\.(rounds|schedule_rounds|report_every|sample_every|evaluate_every|checkpoint_every|keep|on_alarm)"
-    r"|data\.on_error|track\..+|trackers.*|schedule\..+|optimizer\.(.+\.)?lr"
+    r"train\.(rounds|schedule_rounds|report_every|sample_every|evaluate_every|checkpoint_every|keep|on_alarm|device)"
+    r"|data\.on_error|track\..+|trackers.*|tune.*|schedule\..+|optimizer\.(.+\.)?lr"
 )
-"""Keys of a resolved recipe that may change while its run lasts: how long, how often, where it is remembered, what a file that
-turns out to be broken does, and rates."""
+"""Keys of a resolved recipe that may change while its run lasts: how long, how often, on which device, where it is remembered,
+what a file that turns out to be broken does, sweeps over it, and rates."""
 _RATES = re.compile(r"(?:optimizer|schedule)\.(.+)\.\w+")
 
 

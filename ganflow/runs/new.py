@@ -203,6 +203,8 @@ def changes(before: RunRecord, now: dict[str, Any]) -> list[str]:
         if (new := now["versions"].get(name, version)) != version:
             older = ", an older one, to which what is new in that is unknown" if name == "ganflow" and is_newer(version) else ""
             found.append(f"{name} was {version}, is now {new}{older}")
+    if before.device not in ("", now["device"]):
+        found.append(f"device was {before.device}, is now {now['device']}")
     data, new = before.data, now["data"]
     if data and new["fingerprint"] != data["fingerprint"]:
         known = None not in (data["size"], new["size"])

@@ -294,7 +294,9 @@ class Run(Parts):
 
     def _resumed_values(self) -> dict[str, Any]:
         """Values of the run's record that change when it goes on."""
-        names = ("status", "rounds", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision")
+        names = (
+            "status", "rounds", "device", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision",
+        )  # fmt: skip
         begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
         if self.before and same_data(self.before, self.values["data"]["fingerprint"]):  # they may lie elsewhere now
             begun["data"] = self.values["data"]
@@ -303,7 +305,8 @@ class Run(Parts):
     def _compile(self, progress: Progress) -> Compiled:
         """Choose eager or compiled rounds, once per run: a resumed run goes on as it began."""
         train = self.recipe.train
-        chosen: Compiled | None = self.before.compile if self.before else None
+        same = self.before and self.before.device == str(self.game.device)
+        chosen: Compiled | None = self.before.compile if self.before and same else None
         if self.group:
             chosen = {"mode": "never", "why": "several workers exchange gradients within a round"}
         elif self.options.packed:

@@ -261,3 +261,17 @@ def test_a_new_run_takes_the_average_along(work, ganflow):
     assert any(not torch.equal(before[name], before[name.replace("generator", "extras.average")]) for name in names)
     assert int(after["game.extras.average_rounds.rounds"]) == 7
     assert RunFolder(run.path).read().start_from["run"].endswith(old.id)
+
+
+def test_a_run_of_another_device_goes_on_here(work, ganflow):
+    """As one of a GPU does on a machine without any."""
+    run = trained(work, ganflow, "~metrics", "train.device=cpu")
+    run.update(device="cuda:0")
+    run.recipe.write_text(run.recipe.read_text().replace("device: cpu", "device: cuda"))
+    code, _, err = ganflow("run", "--resume", run.id, "train.rounds=8")
+    assert (code, err) == (2, "ganflow: train.device: this machine has no cuda; use auto or cpu\n")
+    code, _, err = ganflow("run", "--resume", run.id, "train.rounds=8", "train.device=auto")
+    assert code == 0, err
+    assert "device was cuda:0, is now cpu" in err
+    assert (run.read().device, run.read().round) == ("cpu", 8)
+    assert run.read().amended[-1]["changed"] == ["train.rounds: 6 → 8", "train.device: cuda → auto"]
