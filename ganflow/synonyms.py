@@ -110,7 +110,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "wgan_gp": ("loss=wasserstein +modifiers=gradient_penalty", "+modifiers=gradient_penalty"),
     "gp": ("+modifiers=gradient_penalty",),
     "grad_penalty": ("+modifiers=gradient_penalty",), "lambda_gp": ("+modifiers=gradient_penalty",),
-    "clip": ("+modifiers=weight_clip",), "clip_value": ("+modifiers=weight_clip",),
+    "clip": ("train.clip_grad", "+modifiers=weight_clip"), "clip_value": ("+modifiers=weight_clip",),
     "weight_clipping": ("+modifiers=weight_clip",),
     "sn": ("+modifiers=spectral_norm",), "spectral_normalization": ("+modifiers=spectral_norm",),
     "ema": ("+modifiers=ema",), "ema_decay": ("+modifiers=ema",), "averaging": ("+modifiers=ema",),

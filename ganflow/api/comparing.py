@@ -35,6 +35,8 @@ def compare(*names: Name, runs: str | Path | None = None) -> ComparedRuns:
         GanflowError: there is no such run, two are the same one, their data differ, or no score was measured alike.
     """
     root = root_of(runs)
+    if len(names) == 1 and isinstance(names[0], (list, tuple)):
+        names = tuple(names[0])
     if len(names) < 2:
         raise GanflowError('compare two runs or more: ganflow.compare("latest", "wgan") (`ganflow runs` lists them)')
     read = [read_named(name_of(name), root) for name in names]

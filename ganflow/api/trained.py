@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.api.arguments import Labels, Metrics, Name, labels_of, metrics_of, name_of, path_of, root_of, whole
+from ganflow.api.arguments import Labels, Metrics, Name, labels_of, metrics_of, name_of, path_of, root_of, text_of, whole
 from ganflow.api.changes import metrics_typed
 from ganflow.api.drawing import (
     Drawn,
@@ -243,6 +243,7 @@ class TrainedRun:
         from ganflow.api.exporting import export
 
         to = None if path is None else path_of("path", path)
+        format = text_of("format", format)
         return export(self.folder, format, to, self.checkpoint, force=force, push=push, private=private)[0].path
 
     def evaluate(self, metrics: Metrics = None, *, seeds: int = 1) -> pd.DataFrame:

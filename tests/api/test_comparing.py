@@ -22,7 +22,7 @@ def two(tiny, runs):
 def test_terms_and_scores_side_by_side(two, capsys):
     a, b = two
     compared = ganflow.compare(a.id, b.id)
-    assert [run.id for run in compared.runs] == [a.id, b.id]
+    assert [run.id for run in compared.runs] == [a.id, b.id] == [run.id for run in ganflow.compare([a, b]).runs]
     terms = compared.terms()
     assert list(terms.columns) == [a.id, b.id]
     for run in two:

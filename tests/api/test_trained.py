@@ -145,6 +145,7 @@ def test_a_run_is_exported_as_by_the_command(run, tmp_path):
         "tiny-safetensors is there already; choose another with path, or replace it with force=True": ("safetensors",),
         "format onxx: unknown format; did you mean 'onnx'? (formats: pt2, onnx, safetensors, mlflow, hub)": ("onxx",),
         "path: a path is wanted, not 3": ("safetensors", 3),
+        "format: a text is wanted, not ['onnx', 'pt2']": (["onnx", "pt2"],),
     }
     for sentence, arguments in wrong.items():
         with pytest.raises(ganflow.GanflowError) as refused:
