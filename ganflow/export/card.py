@@ -11,7 +11,7 @@ import yaml
 from ganflow.contract.signature import Z
 from ganflow.evaluation.scores import Score, figure, grouped
 from ganflow.export.weights import recipe_text
-from ganflow.printing import escaped
+from ganflow.printing import escaped, plural
 from ganflow.runs import evaluations
 from ganflow.runs.journal import backwards
 from ganflow.runs.kept import recipe_of_run
@@ -166,7 +166,7 @@ def _scores(folder: RunFolder, checkpoint: Checkpoint) -> str:
         at, value = int(each["round"]), figure(float(each["value"]), _number(each.get("error")))
         floor = _number(each.get("floor"))
         shown = "" if floor is None else figure(floor, _number(each.get("floor_error")))
-        how = f"ganflow evaluate, {each['seeds']} seeds" + ("" if each["digest"] == checkpoint.digest else ", another checkpoint")
+        how = f"ganflow evaluate, {plural(each['seeds'], 'seed')}" + ("" if each["digest"] == checkpoint.digest else ", another checkpoint")
         rows.append((each["score"], value, shown, at, how))
     if not rows:
         return "The run has none; `ganflow evaluate RUN` makes some."

@@ -216,7 +216,9 @@ def _read(path: Path, file: str, problems: Problems) -> Node:
     """The tree of a file; raises RecipeError where it is no recipe's YAML."""
     root = read_yaml(_load(path, file), problems)
     if root is not None and not root.bad and root.value is None:
-        problems.add(1, "the recipe is empty; `ganflow recipes copy wgan` gives one to start from")
+        kept = path.with_name("run.json").is_file()
+        how = "put it back as it was, or take it from a backup" if kept else "`ganflow recipes copy wgan` gives one to start from"
+        problems.add(1, f"the recipe is empty; {how}")
     elif root is not None and not root.bad and not isinstance(root.value, dict):
         found = "a list" if isinstance(root.value, list) else f"the single value {root}"
         problems.add(root.line, f"a recipe is a mapping of sections (data: …, generator: …), not {found}")

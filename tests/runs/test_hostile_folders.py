@@ -117,6 +117,12 @@ def test_a_recipe_whose_networks_are_others(run, said, change):
         assert err.count("\n") == 1
 
 
+def test_a_recipe_that_was_emptied(run, said):
+    run.recipe.write_text("")
+    for command in (SAMPLE, RESUME):
+        assert "the recipe is empty; put it back as it was, or take it from a backup" in said(*command, codes=(2,))
+
+
 FORGED = {
     "no JSON": {"text": "{"},
     "a list": {"text": "[]"},
