@@ -166,7 +166,8 @@ def _scores(folder: RunFolder, checkpoint: Checkpoint) -> str:
         at, value = int(each["round"]), figure(float(each["value"]), _number(each.get("error")))
         floor = _number(each.get("floor"))
         shown = "" if floor is None else figure(floor, _number(each.get("floor_error")))
-        how = f"ganflow evaluate, {plural(each['seeds'], 'seed')}" + ("" if each["digest"] == checkpoint.digest else ", another checkpoint")
+        another = "" if each["digest"] == checkpoint.digest else ", another checkpoint"
+        how = f"ganflow evaluate, {plural(each['seeds'], 'seed')}{another}"
         rows.append((each["score"], value, shown, at, how))
     if not rows:
         return "The run has none; `ganflow evaluate RUN` makes some."
