@@ -238,7 +238,7 @@ def drawn_pictures(folder: RunFolder) -> list[Path]:
     Raises:
         GanflowError: there are fewer than two, of which nothing moves.
     """
-    frames = sorted(folder.samples.glob("round-*.png"))
+    frames = folder.pictures()
     if len(frames) < 2:
         found = "one picture of samples" if frames else "no picture of samples"
         raise GanflowError(f"run {folder.name} {folder.id} has {found} in {here(folder.samples)}/, and an animation needs "
@@ -255,7 +255,7 @@ def newest_picture(folder: RunFolder) -> Image:
     from ganflow.export.formats import SAMPLES
     from ganflow.pictures.files import open_picture
 
-    path = max(folder.samples.glob("round-*.png"), default=folder.path / SAMPLES)
+    path = (folder.pictures() or [folder.path / SAMPLES])[-1]
     if not path.is_file():
         raise GanflowError(f"run {folder.name} {folder.id} has no picture yet; it draws one every train.sample_every rounds")
     return open_picture(path)

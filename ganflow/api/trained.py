@@ -208,7 +208,7 @@ class TrainedRun:
 
     def pictures(self) -> list[Path]:
         """The pictures drawn over training, the last one last."""
-        return sorted(self.folder.samples.glob("round-*.png"))
+        return self.folder.pictures()
 
     def terms(self) -> pd.DataFrame:
         """Terms of the losses, estimates, learning rates and scores, as they were reported: a row for each round, a column for

@@ -122,7 +122,7 @@ def export_run(
         exported = Exported(to, format, checkpoint.round, called, files, repository or "NAME/REPO")
         (scratch / CONFIG).write_text(json.dumps(exported.about, indent=2) + "\n")
         _write_examples(called, scratch / EXAMPLES)
-        pictures = sorted(folder.samples.glob("round-*.png")) or [folder.path / SAMPLES]
+        pictures = folder.pictures() or [folder.path / SAMPLES]
         named = folder.samples / f"round-{checkpoint.round:08d}.png"
         picture = named if named in pictures else pictures[-1]
         if picture.is_file():

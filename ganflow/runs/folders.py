@@ -64,6 +64,10 @@ class RunFolder:
         """Pictures of the same latent points over training: round-00000500.png, …"""
         return self.path / "samples"
 
+    def pictures(self) -> list[Path]:
+        """The pictures in it, the last one last."""
+        return sorted(self.samples.glob("round-*.png"))
+
     @property
     def plots(self) -> Path:
         return self.path / "plots"

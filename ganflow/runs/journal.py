@@ -232,7 +232,7 @@ class Trackers:
         run = TrackedRun(self._recipe.name, self._folder.id, self._folder.path, self._recipe.resolved())
         self._each(lambda tracker: tracker.begin(run))
         self.values()
-        for path in sorted(self._folder.samples.glob("round-*.png")):
+        for path in self._folder.pictures():
             if (of := int(path.stem.removeprefix("round-"))) <= round and round:  # at 0 all of them are drawn again
                 self.picture(of, path)
 

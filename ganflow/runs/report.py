@@ -121,7 +121,7 @@ def _scores(record: RunRecord, scored: Sequence[Entry]) -> list[tuple[str, str]]
 
 def _pictures(folder: RunFolder) -> list[dict[str, Any]]:
     """Pictures of samples, evenly spread over the run, the first and the last among them."""
-    files = sorted(folder.samples.glob("round-*.png"))
+    files = folder.pictures()
     most = max(1, PICTURES - 1)
     chosen = files if len(files) <= PICTURES else [files[i * (len(files) - 1) // most] for i in range(PICTURES)]
     found = []

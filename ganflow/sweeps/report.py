@@ -41,7 +41,7 @@ PACKED = (
 
 def newest_samples(folder: RunFolder) -> Path | None:
     """A run's newest sample picture."""
-    return max(folder.samples.glob("round-*.png"), default=None)
+    return next(reversed(folder.pictures()), None)
 
 
 def sheet(pictures: Sequence[tuple[Path, str, str]]) -> Image.Image | None:

@@ -14,7 +14,6 @@ import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from ganflow import child
 from ganflow.addresses import SQLITE, absolute, is_http, normal, password_problem, plain_file, shown
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.files import check_readable, check_utf8, write_text
+from ganflow.installed import entry_points
 from ganflow.recipe.yaml import Problems
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.lock import Held, locked
@@ -207,7 +207,7 @@ def _check_scheme(uri: str) -> None:
     if scheme.lower() == "sqlite" and not uri.startswith(SQLITE):
         raise GanflowError(f"{shown(uri)!a} is not the address of a SQLite file; use {SQLITE}file.db, or with the whole path "
                            f"{SQLITE}/folder/file.db")  # fmt: skip
-    if kind not in (*_DATABASES, *_SERVICES, *(point.name for point in entry_points(group="mlflow.tracking_store"))):
+    if kind not in (*_DATABASES, *_SERVICES, *(point.name for point in entry_points("mlflow.tracking_store"))):
         ways = f"use http://{shown(uri)}" if re.fullmatch(r"[\w.-]+:\d+(/.*)?", uri) else _WAYS
         raise GanflowError(f"{shown(uri)!a} is not the address of an MLflow store; {ways}")
 

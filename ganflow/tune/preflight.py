@@ -119,8 +119,8 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
             faults += _where_written(plan, "train.device", [str(error)])
     if faults:
         raise GanflowError("\n".join(faults))
-    if local and plan.memory and pick_device(device).type == "cpu":
-        check_estimate(plan.recipe, plan.memory, pick_device(device), alike=at_once(tune))
+    if local and plan.memory and (picked := pick_device(device)).type == "cpu":
+        check_estimate(plan.recipe, plan.memory, picked, alike=at_once(tune))
 
 
 class Lacking:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tracking_helpers import history
+from tracking_helpers import TINY, history
 
 from ganflow.addresses import bare, normal, password_problem, recorded, redacted
 from ganflow.cli import main
@@ -28,15 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalch
 Make = Callable[..., RunFolder]
 SECRET = "S3cret-pass"
 TOKEN = "t0ken-of-mine"
-TINY = """\
-data: {use: gaussians, samples: 200}
-prior: {use: normal, dim: 2}
-generator: {use: mlp, width: 4}
-critic: {use: mlp, width: 4}
-loss: wasserstein
-optimizer: rmsprop
-train: {rounds: 2, batch_size: 8, sample_every: 100, compile: never}
-"""
 
 
 class Listener(ThreadingHTTPServer):

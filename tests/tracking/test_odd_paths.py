@@ -8,23 +8,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
-from tracking_helpers import draw, history, report
+from tracking_helpers import SEARCHED, draw, history, report
 
 from ganflow.runs import folders
 from ganflow.tracking.outbox import State, default_uri, sqlite_file, sqlite_uri
 from ganflow.tracking.sync import sync
 
-RECIPE = """\
-data: {use: gaussians, samples: 200}
-prior: {use: normal, dim: 2}
-generator: {use: mlp, width: 4}
-critic: {use: mlp, width: 4}
-loss: wasserstein
-optimizer: rmsprop
-train: {rounds: 2, batch_size: 8, compile: never}
-metrics: [sliced_wasserstein]
-tune: {space: {optimizer.lr: {loguniform: [1e-4, 1e-2]}}, trials: 2}
-"""
 NOT_UTF8 = (
     "the path is not UTF-8, and checkpoints cannot be read there; rename the folder, or choose another one for runs with --runs"
 )
@@ -52,7 +41,7 @@ def test_everything_lands_in_the_folder(name: str, tmp_path: Path, template: Pat
 @pytest.mark.parametrize("tracked", [True, False])
 @pytest.mark.parametrize("words", [("run",), ("run", "--seeds", "2"), ("tune",), ("tune", "--dry-run")], ids=" ".join)
 def test_a_folder_that_is_not_utf8_is_refused_before_training(words, tracked, command, tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "r.yaml").write_text(SEARCHED)
     runs, mlflow = os.fsdecode(b"x\xff\xfe"), f"track.mlflow={str(tracked).lower()}"
     said = command.refused(words[0], "r.yaml", *words[1:], "--runs", runs, mlflow)
     assert said == rf"ganflow: {tmp_path}/x\udcff\udcfe: {NOT_UTF8}"

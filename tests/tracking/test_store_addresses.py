@@ -5,21 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tracking_helpers import SEARCHED
 
 from ganflow.tracking.destination import check_address
 from ganflow.tracking.follower import Follower, unsent
 
-RECIPE = """\
-data: {use: gaussians, samples: 200}
-prior: {use: normal, dim: 2}
-generator: {use: mlp, width: 4}
-critic: {use: mlp, width: 4}
-loss: wasserstein
-optimizer: rmsprop
-train: {rounds: 2, batch_size: 8, sample_every: 100, compile: never}
-metrics: [sliced_wasserstein]
-tune: {space: {optimizer.lr: {loguniform: [1e-4, 1e-2]}}, trials: 2}
-"""
 NONE = [
     ("htp://x", "'htp://x' is not the address of an MLflow store; use http(s)://host:port or sqlite:///file.db"),
     ("s3://bucket", "'s3://bucket' is not the address of an MLflow store; use http(s)://host:port or sqlite:///file.db"),
@@ -37,7 +27,7 @@ NONE = [
 @pytest.fixture(autouse=True)
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "r.yaml"
-    path.write_text(RECIPE)
+    path.write_text(SEARCHED)
     return path
 
 
@@ -50,7 +40,7 @@ def test_they_are_refused_at_the_start(words, uri: str, said: str, command, reci
 
 
 def test_where_a_recipe_or_the_environment_names_one(command, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe.write_text(RECIPE + "track:\n  log_model: false\n  uri: ./mlruns\n")
+    recipe.write_text(SEARCHED + "track:\n  log_model: false\n  uri: ./mlruns\n")
     for words in (("check",), ("run",), ("tune",)):
         assert "r.yaml:12: track.uri: MLflow does not take the folder './mlruns'" in command.refused(*words, "r.yaml")
     assert command("check", "r.yaml", "track.mlflow=false")[0] == 0

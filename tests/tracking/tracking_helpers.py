@@ -14,6 +14,21 @@ from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal
 from ganflow.tracking.sync import SyncResult, sync
 
+TINY = """\
+data: {use: gaussians, samples: 200}
+prior: {use: normal, dim: 2}
+generator: {use: mlp, width: 4}
+critic: {use: mlp, width: 4}
+loss: wasserstein
+optimizer: rmsprop
+train: {rounds: 2, batch_size: 8, sample_every: 100, compile: never}
+"""
+SEARCHED = f"""\
+{TINY}metrics: [sliced_wasserstein]
+tune: {{space: {{optimizer.lr: {{loguniform: [1e-4, 1e-2]}}}}, trials: 2}}
+"""
+"""The same, with a metric and a section `tune`."""
+
 
 def report(folder: RunFolder, first: int, last: int) -> None:
     """Points of one metric, whose value is its round."""
