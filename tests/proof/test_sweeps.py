@@ -18,6 +18,7 @@ from ganflow.sweeps.records import SweepFolder
 
 METRICS = {"began": "convergence", "infogan": "information_bound", "learnt": "generator_loss", "textlog": "generator_loss"}
 """Examples that differ most in a sweep: a number of the package (of its state, of its loss), parameters in a loss, a tracker."""
+OFTEN = ("began", "infogan")
 SWEEP = """
 tune:
   trials: 2
@@ -41,7 +42,7 @@ def cluster(distributions):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.rare) for name in METRICS])
 def test_a_sweep(name, cluster, tmp_path):
     text = (PACKAGES / f"gf_{name}" / "recipe.yaml").read_text()
     key = "optimizer.generator.lr" if "  generator: {use: adam" in text else "optimizer.lr"

@@ -83,7 +83,7 @@ def test_graphs_play_what_the_rounds_play(name, whole):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("name", [pytest.param(COMPILED[0], marks=pytest.mark.rare), *COMPILED[1:]])
 def test_its_rounds_compile(name):
     parts = built(name)
     randoms = random_state(parts.game.device)

@@ -24,6 +24,7 @@ def alone(folder, source, *changes):
     return RunFolder(max((folder / "alone").glob("*/*/run.json")).parent)
 
 
+@pytest.mark.rare
 def test_killed_in_the_last_stage_it_ends_with_the_scores_of_ganflow_run(tmp_path):
     recipe(tmp_path)
     changes = ("tune.pack=4", "tune.confirm=2", "train.rounds=3000", "train.keep=3")

@@ -126,9 +126,8 @@ def test_trials_are_stopped_and_added_and_the_sweep_is_ended_from_another_termin
     assert read_recipe(sweep.recipe).tune.trials == 7
 
 
-@pytest.mark.parametrize(
-    ("what", "when"), [("add", KILLED_AT_REMOVAL), pytest.param("stop", KILLED_AT_READING, marks=pytest.mark.rare)]
-)
+@pytest.mark.rare
+@pytest.mark.parametrize(("what", "when"), [("add", KILLED_AT_REMOVAL), ("stop", KILLED_AT_READING)])
 def test_a_driver_killed_in_the_middle_of_a_request_loses_nothing_and_does_nothing_twice(what, when, tmp_path):
     recipe(tmp_path, WIDE)
     changes = (LONG, "tune.trials=2")

@@ -178,6 +178,7 @@ def test_a_disk_that_fills_up_interrupts_the_sweep_and_with_room_it_goes_on(tmp_
     assert_finished(tmp_path, sweep, 4)
 
 
+@pytest.mark.rare
 def test_a_disk_with_errors(tmp_path, errors):
     fail, mend = errors
     recipe(tmp_path, WIDE)
