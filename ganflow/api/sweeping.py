@@ -62,20 +62,29 @@ def resume_sweep(
     runs: str | Path | None = None,
     quiet: bool = False,
 ) -> Sweep:
-    """Go on with a sweep, whatever interrupted it, and try again what the machine broke.
+    """Go on with a sweep, or with the trainings of `run_seeds`, whatever interrupted it, and try again what the machine broke.
 
     Args:
-        changes: of tune.trials, tune.retries, tune.concurrency, tune.resources, tune.budget or track.
-        retry_failed: try all trials again that failed, from their last checkpoints.
         name: of the sweep, its folder, or the sweep itself.
+        changes: of tune.trials, tune.retries, tune.concurrency, tune.resources, tune.budget or track; none of `run_seeds`.
+        retry_failed: try all trials again that failed, from their last checkpoints; not of `run_seeds`.
         address, runs, quiet: as of `sweep`.
 
     Raises:
         GanflowError: there is no such sweep, another process runs it, or as `sweep`.
     """
+    from ganflow.runs.kept import recipe_of_run
+    from ganflow.tune import seeds
     from ganflow.tune.plan import find
 
-    folder = find(name_of(name, "sweep"), root_of(runs))
+    named, root = name_of(name, "sweep"), root_of(runs)
+    if seeded := seeds.find(named, root):
+        if changes or retry_failed or address != "local":
+            how = f"as it is: ganflow.resume_sweep({seeded.reference()!r})"
+            raise GanflowError(f"{seeded.sweep} was begun by run_seeds and goes on {how}")
+        seeds.go(seeded, recipe_of_run(seeded), quiet=quiet)
+        return Sweep(seeded)
+    folder = find(named, root)
     return resumed(folder, as_typed(changes), text_of("address", address), retry_failed=retry_failed, quiet=quiet)
 
 

@@ -1,10 +1,12 @@
 """`ganflow.sweep`, `ganflow.run_seeds` and `ganflow.load_sweep`."""
 
+import signal
 from statistics import mean, stdev
 
 import pytest
 
 import ganflow
+from ganflow.tune import seeds
 
 SWEEP = {"metrics": ["sliced_wasserstein"], "tune": {"trials": 2, "space": {"optimizer.lr": {"loguniform": [1e-4, 1e-2]}}}}
 
@@ -26,6 +28,17 @@ def test_seeds_have_a_table_of_trials_and_one_of_means(tiny, runs):
         ganflow.load_sweep("other")
 
 
+def test_seeds_that_were_interrupted_go_on(tiny, runs, monkeypatch):
+    train = seeds._train
+    with monkeypatch.context() as patch:
+        patch.setattr(seeds, "_train", lambda *args: signal.SIGINT if args[2] else train(*args))  # as after Ctrl-C
+        several = ganflow.run_seeds(tiny, 2, quiet=True)
+    assert (several.status, len(several.trials())) == ("interrupted", 1)
+    again = ganflow.resume_sweep("latest", quiet=True)
+    assert (again.status, again.path) == ("finished", several.path)
+    assert list(again.trials()["state"]) == ["finished", "finished"]
+
+
 def test_seeds_are_named_or_counted(tiny, runs):
     several = ganflow.run_seeds(tiny, [7], {"train.rounds": 1, "metrics": ["sliced_wasserstein"]}, quiet=True)
     assert list(several.trials()["train.seed"]) == [7]
@@ -38,14 +51,14 @@ def test_seeds_are_named_or_counted(tiny, runs):
         (1, 1): "seeds: 1 is named twice, and the same seed trains the same run; name each once",
         (): "seeds: a number of seeds, or several of them in a list, not ()",
     }
-    for seeds, sentence in wrong.items():
+    for given, sentence in wrong.items():
         with pytest.raises(ganflow.GanflowError) as refused:
-            ganflow.run_seeds(tiny, seeds)
+            ganflow.run_seeds(tiny, given)
         assert str(refused.value) == sentence
     with pytest.raises(ganflow.GanflowError, match="number: a whole number from 0 on, not 'x'"):
         several.trial("x")
-    with pytest.raises(ganflow.GanflowError, match="tiny-seeds-1 was begun by `ganflow run --seeds`"):
-        ganflow.resume_sweep(several)
+    with pytest.raises(ganflow.GanflowError, match="tiny-seeds-1 was begun by run_seeds and goes on as it is: ganflow.resume_sweep"):
+        ganflow.resume_sweep(several, {"tune.trials": 3})
     with pytest.raises(ganflow.GanflowError, match=r"^which sweep.* is wanted, not 3$"):
         ganflow.load_sweep(3)
     assert len(list(runs.iterdir())) == 1
