@@ -177,6 +177,7 @@ def test_a_run_goes_on_with_any_number_of_workers(plain):
     assert_close(only_run(root), alone)
 
 
+@pytest.mark.slow
 def test_every_worker_goes_on_with_state_of_its_own(work, capsys):
     """A pool of earlier fakes, which follows from a worker's examples: bit for bit, with the number of workers that it had."""
     (work / "pooled.yaml").write_text(POOLED)

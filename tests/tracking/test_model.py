@@ -116,6 +116,7 @@ def test_the_models_code_is_loaded_without_a_warning() -> None:
     assert not seen
 
 
+@pytest.mark.slow
 def test_a_translator_takes_images_of_any_size(tmp_path: Path, database: str) -> None:
     import mlflow
 
