@@ -85,7 +85,8 @@ def check_output_path(path: Path, endings: tuple[str, ...]) -> Path:
         GanflowError: its ending is none of these, or its folder is not there.
     """
     if path.suffix.lower() not in endings:
-        raise GanflowError(f"what should {path} be? end its name in {' or '.join(endings)}")
+        how = f"put a name before {path.name}" if path.name.lower() in endings else f"end its name in {' or '.join(endings)}"
+        raise GanflowError(f"what should {path} be? {how}")
     if not path.parent.is_dir():
         raise GanflowError(f"there is no folder {path.parent}/ to write {path.name} in")
     return path

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ganflow import printing, synonyms
 from ganflow.cli.helping import EXAMPLES as EXAMPLES_OF
@@ -76,7 +76,11 @@ class Command(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one sentence with a suggestion; no usage dump."""
+    """Errors are one sentence with a suggestion; no usage dump. No path is empty: that would be the working folder."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         hints: list[str] = []
@@ -95,6 +99,12 @@ class Parser(argparse.ArgumentParser):
             changes = "" if hints or not _shown(self.prog, choice[1]) else synonyms.action_hint(self.prog, choice[1])
         hint = changes or (f"; did you mean {' and '.join(hints)}?" if hints else "")
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty; leave it out, or write . for this folder")
+    return Path(text)
 
 
 def _shown(command: str, word: str) -> bool:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 IMAGES, POINTS, EACH = 64, 2000, 8  # samples by default; the last of each class
+ENDINGS = (".png", ".jpg", ".jpeg", ".npz", ".npy")
 STEPS, FRAMES, FINE = 10, 48, 200  # points on a way: of images in a picture and in an animation, and in the plane
 
 
@@ -48,9 +49,9 @@ def sample_command(args: argparse.Namespace) -> int:
 
     folder = find_run(args.run, args.runs)
     output = args.output or Path(f"{folder.name}-samples.png")
-    apart = not output.suffix or output.is_dir()
+    apart = output.is_dir() or not (output.suffix or output.name in ENDINGS)
     if not apart:
-        check_output_path(output, (".png", ".jpg", ".jpeg", ".npz", ".npy"))
+        check_output_path(output, ENDINGS)
     drawn = not apart and output.suffix.lower() not in (".npz", ".npy")
     game = open_game(folder, args.checkpoint)
     images = game.data.main.is_image
@@ -60,7 +61,8 @@ def sample_command(args: argparse.Namespace) -> int:
         labels = list(range(len(classes.field.classes)))
     each = args.n or (EACH if len(labels) > 1 and images else IMAGES if images else POINTS)
     n = each * max(1, len(labels))
-    as_numbers = f"write them as numbers: -o {output.with_suffix('.npz')}"
+    numbers = output / f"{folder.name}-samples.npz" if output.is_dir() else output.with_suffix(".npz")
+    as_numbers = f"write them as numbers: -o {numbers}"
     if drawn and n > MOST_TILES:
         raise GanflowError(f"a picture holds at most {MOST_TILES} samples, not {n}; {as_numbers}")
     found = draw(game, each, args.seed, classes, labels, balanced=args.balanced)

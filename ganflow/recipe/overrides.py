@@ -3,6 +3,7 @@
     train.rounds=50  modifiers[0].c=0.02   set a key (a list may be indexed with .0 too)
     critic=mlp  critic.use=mlp             switch a component: the keys that the recipe gave the old one are dropped
     critic={use: mlp, width: 64}           replace a whole section
+    train={rounds: 50}                     without `use`, set its keys, and leave the others
     +modifiers={use: ema}  +metrics=swd  +trackers=tensorboard    append to a list
     ~critic  critic=null  ~modifiers[0]    remove a section, a key, an item
     tune.pack=null                         a key that cannot be null has its default again
@@ -33,7 +34,7 @@ from typing import Any
 from ganflow.contract.settings import keys as keys_of
 from ganflow.errors import RecipeError
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
-from ganflow.recipe.sections import PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS
+from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS
 from ganflow.recipe.values import longest_key, steps
 from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, Typed, join, read_yaml, scalar, shown, to_flow
 from ganflow.synonyms import component_of, hint
@@ -41,7 +42,8 @@ from ganflow.synonyms import component_of, hint
 _QUOTED = re.compile(r"""\s*('([^']|'')*'|"([^"\\]|\\.)*")\s*""", re.DOTALL)
 _FORM = re.compile(r"(?P<sign>[+~]?)(?P<path>[^=+~]+)(=(?P<value>.*))?", re.DOTALL)
 ENTRIES = ("space", "budget", "stop", "resources")  # mappings in tune: null is none of their values, and takes an entry out
-_WITHOUT_USE = ("name", "recipe_version", "condition", "train", "track", "tune")
+_WITH_KEYS = ("train", "track", "tune")
+_WITHOUT_USE = ("name", "recipe_version", "condition", *_WITH_KEYS)
 
 
 @dataclass
@@ -120,7 +122,7 @@ def apply(
         catalogue: what is installed, if not everything that `load_catalogue` finds.
     """
     understood = [each for text in overrides if (each := _parse(text, problems, (lines or {}).get(text, COMMAND_LINE)))]
-    change(understood, root, problems, catalogue)
+    change([key for each in understood for key in _keys(each)], root, problems, catalogue)
 
 
 def change(understood: Sequence[Override], root: Node, problems: Problems, catalogue: Catalogue | None = None) -> None:
@@ -162,6 +164,19 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
     entry = len(found) > 2 and found[0] == "tune" and found[1] in ENTRIES
     removed = entry and not form["sign"] and value.typed is not None and value.typed.says_null
     return Override(text, "~" if removed else form["sign"], form["path"], found, value)
+
+
+def _keys(override: Override) -> list[Override]:
+    """What sets the keys of a section one by one, where a mapping is no component with all that it needs; else the override."""
+    (section, *rest), keys = override.steps, override.value.value
+    whole = section in (*PER_PART, *ONE, *_WITH_KEYS) and not rest
+    item = section in MANY and len(rest) == 1 and isinstance(rest[0], int)
+    if override.sign or not (whole or item) or not isinstance(keys, dict) or not keys or "use" in keys:
+        return [override]
+    if section in PER_PART and any(map(is_part, keys)):
+        return [override]
+    path = override.path
+    return [Override(override.text, "", join(path, key), [*override.steps, key], node) for key, node in keys.items()]
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:

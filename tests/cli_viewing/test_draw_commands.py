@@ -1,5 +1,7 @@
 """ganflow sample, interpolate and animate."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -119,6 +121,17 @@ def test_points_have_no_file_each(make_run, trained, ganflow, tidy):
     assert not (tidy / "points").exists()
 
 
+def test_points_in_a_folder_are_numbers(make_run, trained, ganflow, tidy):
+    make_run()
+    trained((2,))
+    for folder, file in ((".", "wgan-samples.npz"), ("..", "../wgan-samples.npz"), ("new", "new.npz")):
+        code, err = ganflow("sample", "wgan", "-o", folder)
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"have no picture each; write them as numbers: -o {file}" in err
+        assert ganflow("sample", "wgan", "-n", "2", "-o", file)[0] == 0
+        Path(file).unlink()
+
+
 def test_sample_of_points_draws_two_thousand_of_them_beside_the_truth(make_run, trained, ganflow, tidy):
     make_run()
     trained((2,))
@@ -133,6 +146,9 @@ def test_sample_of_points_draws_two_thousand_of_them_beside_the_truth(make_run, 
     ("arguments", "says"),
     [
         (["-o", "s.csv"], "what should s.csv be? end its name in .png or .jpg or .jpeg or .npz or .npy"),
+        (["-o", ".png"], "what should .png be? put a name before .png"),
+        (["-o", ""], "argument -o/--output: a path is empty; leave it out, or write . for this folder"),
+        (["--runs", ""], "argument --runs: a path is empty"),
         (["-o", "nowhere/s.png"], "there is no folder nowhere/"),
         (["-n", "0"], "-n: 0 is not 1 or more"),
         (["-n", "many"], "'many' is not a whole number"),

@@ -52,6 +52,20 @@ def test_a_switched_component_keeps_the_command_lines_keys_only(read, good):
     assert read(good, "critic.use=mlp", "critic.use=patch").critic.component.name == "patch"
 
 
+def test_a_mapping_without_a_component_changes_its_keys_and_no_others(read, good):
+    recipe = read(
+        good, "train.batch_size=8", "train.rounds=4", "train={rounds: 3, clip_grad: 0.5}", "critic={width: 5}", "optimizer={lr: 0.25}",
+        "modifiers[0]={c: 0.75}", "track={mlflow: no}",
+    )  # fmt: skip
+    assert (recipe.train.batch_size, recipe.train.rounds, recipe.train.clip_grad) == (8, 3, 0.5)
+    assert (recipe.critic.component.name, recipe.critic.settings.width) == ("dcgan", 5)
+    assert lr(recipe) == {"generator": ("adam", 0.25), "critic": ("adam", 0.25)}
+    assert (recipe.modifiers[0].component.name, recipe.modifiers[0].settings.c) == ("clip", 0.75)
+    assert lr(read(good.replace(*PLAYERS), "optimizer={lr: 0.25}")) == {"generator": ("adam", 0.25), "critic": ("sgd", 0.25)}
+    parts = read(good, "optimizer={generator: {use: adam, lr: 1}, critic: {use: sgd, lr: 2}}")
+    assert lr(parts) == {"generator": ("adam", 1), "critic": ("sgd", 2)}
+
+
 def test_bare_names_take_keys(read, good):
     text = good.replace("{use: normal, dim: 100}", "normal")
     assert read(text, "prior.dim=3").prior.settings.dim == 3
