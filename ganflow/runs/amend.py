@@ -22,10 +22,11 @@ from ganflow.runs.record import Amendment, RunRecord
 
 _MAY_CHANGE = re.compile(
     r"train\.(rounds|schedule_rounds|report_every|sample_every|evaluate_every|checkpoint_every|keep|on_alarm|device)"
-    r"|data\.on_error|track\..+|trackers.*|tune.*|schedule\..+|optimizer\.(.+\.)?lr"
+    r"|data\.on_error|metrics.*|track\..+|trackers.*|tune.*|schedule\..+|optimizer\.(.+\.)?lr"
 )
-"""Keys of a resolved recipe that may change while its run lasts: how long, how often, on which device, where it is remembered,
-what a file that turns out to be broken does, sweeps over it, and rates."""
+"""Keys of a resolved recipe that may change while its run lasts: how long, how often, on which device, how it is scored (a metric
+draws none of training's random numbers), where it is remembered, what a file that turns out to be broken does, sweeps over it, and
+rates."""
 _RATES = re.compile(r"(?:optimizer|schedule)\.(.+)\.\w+")
 
 
@@ -47,6 +48,11 @@ class Changes:
     def moves_data(self) -> tuple[str, ...]:
         """Those of where the data lie, which may be if they are the same data."""
         return tuple(line for line in self.lines if line.startswith("data.") and is_path(*_key_and_value(line)))
+
+    @property
+    def metrics(self) -> bool:
+        """Return true if some are of how the run is scored."""
+        return any(line.startswith("metrics") for line in self.lines)
 
     @property
     def refused(self) -> tuple[str, ...]:

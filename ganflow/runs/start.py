@@ -27,7 +27,7 @@ from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
 from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
-from ganflow.runs.trying import inherited, refused, tried
+from ganflow.runs.trying import check_best, inherited, refused, tried
 from ganflow.runs.workers import started_workers
 
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
@@ -220,6 +220,8 @@ def resume(
         n = before.workers if workers is None else workers
         group = held.enter_context(started_workers(wanted, n, before.threads if n == before.workers else 0))
         run = built(wanted, options, before, group)
+        if changes.metrics:
+            check_best(wanted, run.metrics)
         if changes.moves_data and not same_data(before, run.values["data"]["fingerprint"]):
             raise refused(folder, changes.moves_data, wanted, overrides, ", for there are other data (of another fingerprint)")
         source: Checkpoint | None = None

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import ganflow
+from ganflow.api.arguments import check_callback
 from ganflow.api.changes import as_typed, metrics_typed
 from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
@@ -114,6 +115,43 @@ def test_random_numbers_and_threads_of_the_caller_stay(tiny, runs):
     assert (random.random(), np.random.rand(), torch.rand(()).item()) == wanted
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+async def _waited(report):
+    pass
+
+
+def _yielded(report):
+    yield
+
+
+class _Called:
+    async def __call__(self, report):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda: 1, r"and this one takes \(\); write e\.g\. on_report=lambda report: …"),
+        (lambda report, more: 1, r"and this one takes \(report, more\)"),
+        (lambda *, report: 1, r"and this one takes \(\*, report\)"),
+        (_waited, "only makes something that nobody runs"),
+        (_yielded, "only makes something that nobody runs"),
+        (_Called(), "only makes something that nobody runs"),
+    ],
+)
+def test_a_callback_that_cannot_be_called_is_refused_before_anything_starts(tiny, runs, wrong, why):
+    with pytest.raises(ganflow.GanflowError, match=rf"^on_report: a function that takes a ganflow\.Report is wanted, .*{why}"):
+        ganflow.run(tiny, quiet=True, on_report=wrong)
+    assert not runs.exists()
+    with pytest.raises(ganflow.GanflowError, match=r"^on_report: "):
+        ganflow.resume("latest", on_report=wrong)
+
+
+@pytest.mark.parametrize("right", [print, dict, [].append, lambda *all: 1, lambda report, more=1: 1, math.isnan, type])
+def test_what_takes_one_argument_is_a_callback(right):
+    check_callback("on_report", right)
 
 
 @pytest.mark.parametrize("recipe", [3, None, ["ring"]])
