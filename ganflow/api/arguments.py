@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, signature
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, isroutine, signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,9 +132,9 @@ def check_callback(name: str, function: Any) -> None:
     wanted = f"{name}: a function that takes a ganflow.Report is wanted"
     if function is not None and not callable(function):
         raise GanflowError(f"{wanted}, not {_shown(function)}")
-    if any(is_later(each) for is_later in (isasyncgenfunction, iscoroutinefunction, isgeneratorfunction)
-           for each in (function, getattr(type(function), "__call__", None))):  # fmt: skip
-        raise GanflowError(f"{wanted}, and calling this one only makes something that nobody runs: write it without async and yield")
+    called = function if isroutine(function) else getattr(type(function), "__call__", None)  # noqa: B004 - it is looked into
+    if any(is_later(called) for is_later in (isasyncgenfunction, iscoroutinefunction, isgeneratorfunction)):
+        raise GanflowError(f"{wanted}, and a call of this one makes something that nobody runs: write it without async and yield")
     try:
         parameters = signature(function) if function is not None else None
     except (TypeError, ValueError):  # some that are written in C have none

@@ -71,7 +71,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
             raise
         run = RunFolder(error.instead.parent.parent).reference()
         alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {run}"
-        raise GanflowError(f"{error}; to evaluate that: {alone}") from None
+        raise GanflowError(error.text + f"; to evaluate that: {alone}") from None
     rows += means(rows)
     if args.json:
         say_json(rows)

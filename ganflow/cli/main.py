@@ -161,7 +161,7 @@ def _answered(arguments: list[str], debug: bool) -> int:
         exhausted = _exhausted(cause) if isinstance(cause, (MemoryError, RuntimeError)) or not expected else None
         if debug or not (expected or exhausted):
             raise
-        message = exhausted or str(error)
+        message = exhausted or (error.in_shell if isinstance(error, GanflowError) else str(error))
         say_text(f"ganflow: {message}\n" if "\n" not in message else f"{message}\n", err=True)
         return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
 
@@ -238,7 +238,7 @@ def _run(arguments: list[str]) -> int:
         return command.main(parsed)
     except NewestDamaged as error:
         if hasattr(parsed, "checkpoint"):
-            raise GanflowError(f"{error}; to use that: {with_checkpoint(arguments, error.instead)}") from None
+            raise GanflowError(error.text + f"; to use that: {with_checkpoint(arguments, error.instead)}") from None
         raise
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.advised import in_shell
 from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.cli.listing import alarm_lines, columns, spread_cells, sweep_facts
 from ganflow.printing import plural, say, say_json
@@ -106,7 +107,7 @@ def _run(args: argparse.Namespace, folders: list[Path]) -> int:
         from ganflow.tune import seeds
 
         for note in [] if args.quiet else recipe.notes:
-            say(note, err=True)
+            say(in_shell(note), err=True)
         return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args, folders)
 
     from ganflow.api.training import resumed, stages
@@ -115,6 +116,8 @@ def _run(args: argparse.Namespace, folders: list[Path]) -> int:
         runs = resumed(args.resume, overrides, args.runs, recipe=recipe, workers=args.workers, quiet=args.quiet)
     else:
         assert read is not None
+        for note in [] if args.quiet else read.notes:
+            say(in_shell(note), err=True)
         runs = stages(read, args.runs, workers=args.workers or 1, quiet=args.quiet)
     code = 0
     for run in runs:
@@ -131,6 +134,8 @@ def _ended(run: TrainedRun, show: bool | None, quiet: bool) -> int:
     """
     outcome, shown, again = run.outcome, shown_path(run.path), f"ganflow run --resume {run.folder.reference()}"
     assert outcome is not None
+    if outcome.advice and not quiet:
+        say(in_shell(outcome.advice), err=True)
     if outcome.status == "interrupted":
         say(f"stopped after round {outcome.round} of {shown}; go on with: {again}")
         return 128 + outcome.signal
@@ -258,6 +263,8 @@ def _tune(args: argparse.Namespace, folders: list[Path]) -> int:
     else:
         assert name is not None
         plan = make_plan(name, overrides, here=address.kind == "local")
+        for note in [] if args.quiet else plan.recipe.notes:
+            say(in_shell(note), err=True)
         folder = sweeping.begin(plan, args.runs, args.name, args.earlier, quiet=args.quiet)
     folders.append(folder.path)
     shown, again = shown_path(folder.path), f"ganflow tune --resume {folder.reference()}"
@@ -308,7 +315,7 @@ def _rehearsed(plan: Plan, args: argparse.Namespace) -> int:
     known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
     for note in rehearse(plan, args.runs, parse_address(args.address), args.name):
         if not args.quiet:
-            say(note, err=True)
+            say(in_shell(note), err=True)
     return _dry_run(plan, known, used)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ganflow.advised import Advised
 from ganflow.contract.settings import Key, check, keys
 from ganflow.errors import PluginError, SettingsError, origin
 from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
@@ -86,7 +87,7 @@ class RecipeBuilder:
     def _lay_out(self, sections: dict[str, Node]) -> None:
         for section in [s for s in sections if s not in SECTIONS]:
             node = sections.pop(section)
-            self.problems.add(node.line, f"unknown section {shown(section)}{_section_hint(section)}")
+            self.problems.add(node.line, f"unknown section {shown(section)}" + _section_hint(section))
         for section in [s for s, node in sections.items() if node.value is None and not node.bad]:
             node = sections.pop(section)
             if section in REQUIRED:
@@ -101,7 +102,8 @@ class RecipeBuilder:
         self._check_schedules(sections)
         for section, role in MANY.items():
             node = sections.setdefault(section, Node([], 1, default=True))
-            if self._is(list, node, f"{section}: {node} is not a list; {list_advice(node, section, role, self.catalogue)}"):
+            advice = list_advice(node, section, role, self.catalogue, self.problems.file)
+            if self._is(list, node, f"{section}: {node} is not a list; " + advice):
                 for index, child in node.children():
                     self._find(child, role, join(section, index))
         for section, cls in _PLAIN.items():
@@ -223,7 +225,7 @@ class RecipeBuilder:
 
     def _warn(self, node: Node, text: str) -> None:
         """Note what is read, and will not be for ever, with its line."""
-        self.notes.append(str(self.problems.problem(node.line, f"warning: {text}")))
+        self.notes.append(self.problems.problem(node.line, f"warning: {text}").placed)
 
     def _rename(self, node: Node, path: str) -> None:
         """Give keys their names of today."""
@@ -367,12 +369,12 @@ class RecipeBuilder:
 
 def _section_hint(section: str) -> str:
     if section == "stages":
-        return "; a recipe with stages is for `ganflow run`, and here one of them is needed"
+        return "; a recipe with stages is for " + Advised("ganflow.run", "`ganflow run`") + ", and here one of them is needed"
     first, _, rest = section.partition(".")
     if rest and first in SECTIONS:
         return f"; write '{rest}' below '{first}:'"
     if section == EXTENDS:
-        return "; it goes into a file, and not on the command line"
+        return "; it goes into a file, and " + Advised("is no change", "not on the command line")
     return f"{hint(first, [*SECTIONS, EXTENDS], elsewhere=elsewhere(section))} (sections: {', '.join(SECTIONS)})"
 
 

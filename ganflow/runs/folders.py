@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganflow.advised import command, option
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable, check_utf8, foreign
 from ganflow.runs import lock, trials
@@ -161,8 +162,8 @@ def make(folder: RunFolder) -> RunFolder:
             shutil.rmtree(folder.path, ignore_errors=True)
         elif isinstance(error, FileExistsError) and folder.path.exists():  # or there is a file in the place of a folder above
             raise
-        why = f"{error.strerror}; choose another with --runs"
-        raise GanflowError(f"cannot make the run's folder {folder.path}: {why}") from None
+        why = f"{error.strerror}; choose another with " + option("--runs")
+        raise GanflowError(f"cannot make the run's folder {folder.path}: " + why) from None
     return folder
 
 
@@ -326,10 +327,11 @@ def best_trial(sweep: RunFolder) -> RunFolder:
         metrics, name = ", ".join(about.objectives), sweep.reference()
         some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
         why = f"the sweep {sweep.path.name} is judged by {metrics}, and has a Pareto front instead of a best trial"
-        raise GanflowError(f"{why}; name one of its trials: {some} (ganflow sweeps show {name})")
+        raise GanflowError(f"{why}; name one of its trials: {some} (" + command(f"ganflow sweeps show {name}") + ")")
     best = about.best
     if not best or "trial" not in best:
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (ganflow sweeps show {sweep.reference()})")
+        see = command(f"ganflow sweeps show {sweep.reference()}")
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (" + see + ")")
     return trial(sweep, best.get("run", best["trial"]))
 
 
@@ -365,13 +367,14 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         above, number = meant
         first = next((trial(above, run) for run in runs_of(above, number)), None)
         if first is None or not first.is_run():
-            raise GanflowError(f"no trial {number} of {above.path.name} was begun (ganflow sweeps show {above.reference()})")
+            see = command(f"ganflow sweeps show {above.reference()}")
+            raise GanflowError(f"no trial {number} of {above.path.name} was begun (" + see + ")")
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():
         return folder
     runs = list(all_runs(root))
     if not runs:
-        raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
+        raise GanflowError(f"no runs in {root}/ yet; start one with: " + command("ganflow run wgan"))
     if run == "latest":
         return _sweep_of(runs[-1:]) or runs[-1]
     named = [r for r in runs if r.name == run]
@@ -385,7 +388,7 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
     if not started:
         ways = "give a path, an id or its beginning, a name, or 'latest'"
-        raise GanflowError(f"no run '{run}' in {root}/: {ways} (ganflow runs lists them)")
+        raise GanflowError(f"no run '{run}' in {root}/: {ways} (" + command("ganflow runs") + " lists them)")
     return started[0]
 
 

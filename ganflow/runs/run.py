@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ganflow.advised import command
 from ganflow.contract.loss import Report
 from ganflow.engine.build import DTYPES, build_game, build_metrics, build_round, build_trackers, twin
 from ganflow.engine.compile import NotCompilable
@@ -112,6 +113,7 @@ class Outcome:
         status: "finished", "interrupted" or "stopped" (saved, can be resumed).
         signal: the number of the signal that interrupted it, else 0.
         alarm: the alarm that stopped it, in a sentence.
+        advice: where it had ended before, how it is trained on.
     """
 
     folder: RunFolder
@@ -119,6 +121,7 @@ class Outcome:
     round: int
     signal: int = 0
     alarm: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -366,14 +369,15 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             advice = against_not_finite(self.recipe, str(error), self.trainer.game)
             how = after_divergence(folder, self.recipe, str(error), bool(found)) if not self.options.trial else ""
-            failure = GanflowError(f"{error}; {kept}. Try {advice}" + (f": {how}" if how else ""))
+            failure = GanflowError(f"{error}; {kept}. Try {advice}" + (": " + how if how else ""))
         elif isinstance(error, (Lost, Unreadable)) and not self.options.trial:
-            again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
-            failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
+            again = command(f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip())
+            failure = type(error)(error.text + "; go on from the last checkpoint with: " + again)
         elif isinstance(error, (Exception, SystemExit)):
             failure = plugins_fault(error, f"after {plural(self.trainer.round, 'round')}", f"the traceback is in {log}") or error
+        said = failure.in_shell if isinstance(failure, GanflowError) else str(failure)
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
-            folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
+            folder.update(status=status, round=self.trainer.round, error=said or type(failure).__name__)
             if isinstance(error, Diverged):
                 record(folder, not_finite(error, advice))
             if status == "failed":
