@@ -11,8 +11,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_WORD = re.compile(r"(?!(null|true|false|yes|no|on|off|[-+]?[\d_]*\.?[\d_]*(e[-+]?\d+)?|\.inf|\.nan)$)[\w./][\w./-]*", re.IGNORECASE)
-"""Text that YAML takes for text."""
+_WORD = re.compile(r"[\w./][\w./-]*")
+_OTHER = re.compile(r"null|true|false|yes|no|on|off|[-+]?[\d_]*\.?[\d_]*(e[-+]?\d+)?|\.inf|\.nan", re.IGNORECASE)
+"""Words that YAML does not take for text."""
 
 
 class Advised(str):
@@ -58,6 +59,18 @@ def in_a_shell(typed: str) -> Advised:
     return Advised(f"in a shell: {typed}", typed)
 
 
+def see(typed: str, what: str = "") -> Advised:
+    """A command in brackets, and what it does."""
+    return " (" + command(typed) + f"{what})"
+
+
+def unnamed(what: str) -> Advised:
+    """The question which run, or which sweep, where its name is empty."""
+    call = f'ganflow.{"load" if what == "run" else "load_sweep"}("latest")'
+    ways = "give a path, an id or its beginning, a name, or 'latest'" if what == "run" else "give a path, a name, or 'latest'"
+    return f"which {what}? {ways}, e.g. " + Advised(call, f"ganflow {what}s show latest")
+
+
 def option(name: str) -> Advised:
     """An option of a command, which is an argument in Python: --runs, runs=…"""
     return Advised(f"{name.removeprefix('--').replace('-', '_')}=…", name)
@@ -100,7 +113,7 @@ def _changes(overrides: Sequence[str]) -> str:
 
 def _value(text: str) -> str | None:
     """A value of YAML as Python has it; None where it is not simple."""
-    if _WORD.fullmatch(text):
+    if _WORD.fullmatch(text) and not _OTHER.fullmatch(text):
         return _text(text)
     if text.startswith("[") and text.endswith("]"):
         items = [_value(item.strip()) for item in text[1:-1].split(",") if text != "[]"]

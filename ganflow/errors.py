@@ -84,6 +84,11 @@ class SettingsError(GanflowError, ValueError):
         super().__init__("; ".join(f"{key}: {text}" if key else text for key, text in problems))
 
 
+def in_shell_of(error: BaseException) -> str:
+    """The text of any error in the command line's form; its type if it has no text."""
+    return (error.in_shell if isinstance(error, GanflowError) else str(error)) or type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's error; its type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -109,20 +114,20 @@ def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Frame | No
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake in a recipe. `line` is 1-based; 0 stands for what is typed for a command, or given as an argument."""
+    """One mistake in a recipe. `line` is 1-based; 0 stands for what is typed for a command, or an argument."""
 
     line: int
     text: str
     file: str = ""
 
     @property
-    def placed(self) -> Advised:
-        """The text, with its place in front."""
-        place = f"{self.file}:{self.line}: "
-        return (Advised(place, place) if self.line else Advised("arguments: ", "command line: ")) + self.text
+    def located(self) -> Advised:
+        """The text after its file and line, or after what stands for them."""
+        where = f"{self.file}:{self.line}: "
+        return (Advised(where, where) if self.line else Advised("arguments: ", "command line: ")) + self.text
 
     def __str__(self) -> str:
-        return str(self.placed)
+        return str(self.located)
 
 
 class RecipeError(GanflowError):
@@ -130,7 +135,7 @@ class RecipeError(GanflowError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
-        super().__init__(joined("\n", (problem.placed for problem in self.problems)))
+        super().__init__(joined("\n", (problem.located for problem in self.problems)))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

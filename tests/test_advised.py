@@ -33,8 +33,11 @@ def test_a_command_is_a_call_in_python(typed, called):
     assert (str(advised), in_shell(advised)) == (called, typed)
 
 
-@pytest.mark.parametrize("override", ["metrics=[emd]", "train.rounds=5", "~critic", "+modifiers={use: ema}", "name=yes", "name=a b",
-                                      "train.start_from=20261201-150657-6223", "x=-.inf", "x=null", "x=1.5", "x=[1, 2]"])  # fmt: skip
+CHANGES = ("metrics=[emd]", "train.rounds=5", "~critic", "+modifiers={use: ema}", "name=yes", "name=a b", "x=-.inf", "x=null",
+           "train.start_from=20261201-150657-6223", "x=1.5", "x=[1, 2]", "x=[]", "x=[a, true]")  # fmt: skip
+
+
+@pytest.mark.parametrize("override", CHANGES)
 def test_changes_in_python_are_the_overrides_that_are_typed(override):
     advised = change(override)
     assert as_typed(eval(str(advised))) == [override]

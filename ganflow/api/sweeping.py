@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.advised import command
+from ganflow.advised import command, see, unnamed
 from ganflow.api.arguments import Name, check_recipe, listed, name_of, root_of, text_of, whole
 from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, frame
@@ -150,6 +150,8 @@ def sweep_of(name: str, root: Path) -> SweepFolder:
     """
     from ganflow.sweeps.records import SweepFolder
 
+    if not name.strip():
+        raise GanflowError(unnamed("sweep"))
     found = find_sweep(name, root) or (latest_sweep(root) if name == "latest" else None)
     if found is not None:
         check(found)
@@ -161,7 +163,7 @@ def sweep_of(name: str, root: Path) -> SweepFolder:
         raise GanflowError(f"no sweeps in {root}/ yet; start one with: " + command("ganflow tune sweeps/asha"))
     close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
     hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
-    raise GanflowError(f"no sweep '{name}' in {root}/{hint} (" + command("ganflow sweeps") + " lists them)")
+    raise GanflowError(f"no sweep '{name}' in {root}/{hint}" + see("ganflow sweeps", " lists them"))
 
 
 class Sweep:

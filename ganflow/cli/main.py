@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ganflow import printing, synonyms
 from ganflow.cli.helping import EXAMPLES as EXAMPLES_OF
@@ -76,7 +76,15 @@ class Command(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one sentence with a suggestion; no usage dump."""
+    """Errors are one sentence with a suggestion; no usage dump.
+
+    Args:
+        examples: of the command, for what is missing.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
 
     def error(self, message: str) -> NoReturn:
         hints: list[str] = []
@@ -94,6 +102,8 @@ class Parser(argparse.ArgumentParser):
             hints += synonyms.near(choice[1], re.findall(r"'(.*?)'", choice[2]))
             changes = "" if hints or not _shown(self.prog, choice[1]) else synonyms.action_hint(self.prog, choice[1])
         hint = changes or (f"; did you mean {' and '.join(hints)}?" if hints else "")
+        if message.startswith("the following arguments are required") and self.examples:
+            hint = f"; e.g. {self.examples[0][0]}"
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
 
 
@@ -227,6 +237,7 @@ def _run(arguments: list[str]) -> int:
         prog=f"ganflow {name}",
         description=command.help[0].upper() + command.help[1:] + ".",
         epilog=epilog(command.examples),
+        examples=command.examples,
         formatter_class=Formatter,
         allow_abbrev=False,
     )

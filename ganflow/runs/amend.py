@@ -79,8 +79,18 @@ def by_command(folder: RunFolder, change: str, kept: bool) -> Advised:
     if not kept:
         return command(f"ganflow run {recipe} {change}")
     if not Changes.between(before, after).refused:
-        return command(f"ganflow run --resume {folder.reference()} {change}")
+        return again(folder, change)
     return command(f"ganflow run {recipe} {change} train.start_from={folder.reference()}")
+
+
+def again(folder: RunFolder, change: str = "") -> Advised:
+    """The command by which a run goes on, with overrides as one types them."""
+    return command(f"ganflow run --resume {folder.reference()} {change}".rstrip())
+
+
+def change_of(error: Exception) -> str:
+    """The override with which a run goes on after an error; empty where it needs none."""
+    return str(getattr(error, "override", ""))
 
 
 def after_divergence(folder: RunFolder, recipe: Recipe, why: str, kept: bool) -> str:
@@ -158,8 +168,7 @@ def first_lines(folder: RunFolder, before: RunRecord, changes: Changes, recipes:
     lines = [f"changed after round {round}: {line}" for line in changes.lines]
     if rise := described_rise(*recipes, round):
         kept = recipes[0].train.schedule_rounds or recipes[0].train.rounds
-        again = command(f"ganflow run --resume {folder.reference()} train.schedule_rounds={kept}")
-        lines.append(f"{rise}; to keep it, stop and go on with: " + again)
+        lines.append(f"{rise}; to keep it, stop and go on with: " + again(folder, f"train.schedule_rounds={kept}"))
     diverged = [alarm for alarm in before.alarms if alarm["sign"] == NOT_FINITE] if before.status == "failed" else []
     if diverged and not changes.lines:
         why = diverged[-1]
@@ -172,10 +181,10 @@ def first_lines(folder: RunFolder, before: RunRecord, changes: Changes, recipes:
 def to_train_on(folder: RunFolder, recipe: Recipe, round: int, overrides: Sequence[str] = ()) -> Advised:
     """The command by which a run that has finished is trained on, with changes, and what becomes of its rate then."""
     words = shlex.join([*(change for change in overrides if not change.startswith("train.rounds=")), f"train.rounds={2 * round}"])
-    again, after = command(f"ganflow run --resume {folder.reference()} {words}"), recipe.copied()
+    train_on, after = again(folder, words), recipe.copied()
     after.train.rounds = 2 * round
     rise = ""
     with suppress(Exception):  # a plugin's schedule
         rise = described_rise(recipe, after, round)
     keep = f"train.schedule_rounds={recipe.train.schedule_rounds or recipe.train.rounds}"
-    return again + f" ({rise}; with {keep} it stays)" if rise else again
+    return train_on + f" ({rise}; with {keep} it stays)" if rise else train_on

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganflow.advised import command, option
+from ganflow.advised import command, option, see, unnamed
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable, check_utf8, foreign
 from ganflow.runs import lock, trials
@@ -327,11 +327,10 @@ def best_trial(sweep: RunFolder) -> RunFolder:
         metrics, name = ", ".join(about.objectives), sweep.reference()
         some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
         why = f"the sweep {sweep.path.name} is judged by {metrics}, and has a Pareto front instead of a best trial"
-        raise GanflowError(f"{why}; name one of its trials: {some} (" + command(f"ganflow sweeps show {name}") + ")")
+        raise GanflowError(f"{why}; name one of its trials: {some}" + see(f"ganflow sweeps show {name}"))
     best = about.best
     if not best or "trial" not in best:
-        see = command(f"ganflow sweeps show {sweep.reference()}")
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (" + see + ")")
+        raise GanflowError(f"no trial of {sweep.path.name} is finished yet" + see(f"ganflow sweeps show {sweep.reference()}"))
     return trial(sweep, best.get("run", best["trial"]))
 
 
@@ -359,6 +358,8 @@ def find_any(run: str, root: Path) -> RunFolder:
 
 def find_unchecked(run: str, root: Path) -> RunFolder:
     """As `find_any`, also where something in the folder of what is found leads out of it. The sweep of a trial is checked."""
+    if not run.strip():
+        raise GanflowError(unnamed("run"))
     check_readable(root, Path(run), root / run)
     paths = (RunFolder(path.absolute()) for path in (Path(run), root / run))
     if (sweep := next(filter(is_sweep, paths), None)) is not None:
@@ -367,8 +368,8 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         above, number = meant
         first = next((trial(above, run) for run in runs_of(above, number)), None)
         if first is None or not first.is_run():
-            see = command(f"ganflow sweeps show {above.reference()}")
-            raise GanflowError(f"no trial {number} of {above.path.name} was begun (" + see + ")")
+            shown = see(f"ganflow sweeps show {above.reference()}")
+            raise GanflowError(f"no trial {number} of {above.path.name} was begun" + shown)
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():
         return folder
@@ -388,7 +389,7 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
     if not started:
         ways = "give a path, an id or its beginning, a name, or 'latest'"
-        raise GanflowError(f"no run '{run}' in {root}/: {ways} (" + command("ganflow runs") + " lists them)")
+        raise GanflowError(f"no run '{run}' in {root}/: {ways}" + see("ganflow runs", " lists them"))
     return started[0]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow import machine
-from ganflow.advised import Advised, command, in_a_shell, option
+from ganflow.advised import Advised, command, in_a_shell, option, see, unnamed
 from ganflow.engine.memory import Estimate, doubtful
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
@@ -227,6 +227,8 @@ def find(name: str, root: Path) -> SweepFolder:
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
+    if not name.strip():
+        raise GanflowError(unnamed("sweep"))
     check_readable(root, Path(name), root / name)
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
     if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
@@ -235,7 +237,7 @@ def find(name: str, root: Path) -> SweepFolder:
     if not there:
         if found and found[0].records.exists():
             raise GanflowError(f"{found[0].path / 'run.json'} is missing: the sweep cannot go on without it")
-        raise GanflowError(f"no sweep '{name}' in {root}/ (" + command("ganflow sweeps") + " lists them)")
+        raise GanflowError(f"no sweep '{name}' in {root}/" + see("ganflow sweeps", " lists them"))
     folder = there[0]
     folders.check(folder)
     if folder.read().kind != "sweep":

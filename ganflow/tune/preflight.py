@@ -154,7 +154,7 @@ def _where_written(plan: Plan, key: str, faults: list[str]) -> list[str]:
     lines = plan.recipe.lines
     there = [line for path, line in lines.items() if path == key or path.startswith(f"{key}.")]
     line = min(there) if there else lines.get(key.partition(".")[0], 0)
-    return [Problem(line, fault, plan.recipe.file).placed for fault in faults]
+    return [Problem(line, fault, plan.recipe.file).located for fault in faults]
 
 
 def _ships() -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong, and what to do, in Python's words: no options of commands, no quotes of a shell; calls that work as they stand."""
+"""What is wrong, and what to do, in Python's words: no options of commands, and calls that work as they stand."""
 
 import re
 
