@@ -160,7 +160,7 @@ def sweep_of(name: str, root: Path) -> SweepFolder:
         SweepFolder(root / name).read()
     names = [sweep.path.name for sweep in all_sweeps(root)]
     if not names:
-        raise GanflowError(f"no sweeps in {root}/ yet; start one with: " + command("ganflow tune sweeps/asha"))
+        raise GanflowError(f"no sweeps in {root}/ yet; start one with: " + command("ganflow tune wgan"))
     close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
     hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
     raise GanflowError(f"no sweep '{name}' in {root}/{hint}" + see("ganflow sweeps", " lists them"))

@@ -45,7 +45,7 @@ def check_together(
 
 
 def there_already(advice: str, sections: Mapping[str, Node], catalogue: Catalogue) -> str:
-    """Advice that appends one modifier; in its place the keys of that modifier where the recipe has it, and may have it once."""
+    """Advice that appends one modifier; or that sets its keys, where the recipe has it already, and it can be there once."""
     found = re.fullmatch(r"; that is '\+modifiers=([\w/]+)' here", advice)
     if found is None or (new := _modifier(found[1], catalogue)) is None or not getattr(new.settings, "once", False):
         return advice

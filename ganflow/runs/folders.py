@@ -322,15 +322,15 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     Raises:
         GanflowError: no trial is finished yet, or there is no best one, for it is judged by several metrics.
     """
-    about = sweep.read()
+    about, name = sweep.read(), sweep.reference()
+    shown = see(f"ganflow sweeps show {name}")
     if about.front:
-        metrics, name = ", ".join(about.objectives), sweep.reference()
         some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
-        why = f"the sweep {sweep.path.name} is judged by {metrics}, and has a Pareto front instead of a best trial"
-        raise GanflowError(f"{why}; name one of its trials: {some}" + see(f"ganflow sweeps show {name}"))
+        why = f"is judged by {', '.join(about.objectives)}, and has a Pareto front instead of a best trial; name one of its trials"
+        raise GanflowError(f"the sweep {sweep.path.name} {why}: {some}" + shown)
     best = about.best
     if not best or "trial" not in best:
-        raise GanflowError(f"no trial of {sweep.path.name} is finished yet" + see(f"ganflow sweeps show {sweep.reference()}"))
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet" + shown)
     return trial(sweep, best.get("run", best["trial"]))
 
 
@@ -368,8 +368,8 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         above, number = meant
         first = next((trial(above, run) for run in runs_of(above, number)), None)
         if first is None or not first.is_run():
-            shown = see(f"ganflow sweeps show {above.reference()}")
-            raise GanflowError(f"no trial {number} of {above.path.name} was begun" + shown)
+            why = f"no trial {number} of {above.path.name} was begun"
+            raise GanflowError(why + see(f"ganflow sweeps show {above.reference()}"))
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():
         return folder

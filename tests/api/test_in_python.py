@@ -75,4 +75,4 @@ def test_folders_and_names(runs, tmp_path):
     (tmp_path / "file").write_text("")
     text = refusal(ganflow.run, "ring", {"train.rounds": 1, "track.mlflow": False}, runs=tmp_path / "file")
     assert text.endswith("choose another with runs=…")
-    assert refusal(ganflow.load_sweep, "x") == 'no sweeps in runs/ yet; start one with: ganflow.sweep("sweeps/asha")'
+    assert refusal(ganflow.load_sweep, "x") == 'no sweeps in runs/ yet; start one with: ganflow.sweep("wgan")'
