@@ -326,8 +326,8 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     shown = see(f"ganflow sweeps show {name}")
     if about.front:
         some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
-        why = f"is judged by {', '.join(about.objectives)}, and has a Pareto front instead of a best trial; name one of its trials"
-        raise GanflowError(f"the sweep {sweep.path.name} {why}: {some}" + shown)
+        why = f"is judged by {', '.join(about.objectives)}, and has a Pareto front instead of a best trial"
+        raise GanflowError(f"the sweep {sweep.path.name} {why}; name one of its trials: {some}" + shown)
     best = about.best
     if not best or "trial" not in best:
         raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet" + shown)
