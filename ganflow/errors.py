@@ -9,13 +9,27 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+from ganflow.advised import Advised, in_shell, joined
 from ganflow.synonyms import near
 
 
 class GanflowError(Exception):
-    """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2."""
+    """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2.
+
+    The text is Python's form where it is an `Advised`, for whoever calls ganflow's functions.
+    """
 
     exit_code = 2
+
+    @property
+    def text(self) -> str:
+        """The text, in both of its forms where it has two."""
+        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+
+    @property
+    def in_shell(self) -> str:
+        """The text in the command line's form."""
+        return in_shell(self.text)
 
 
 class NewestDamaged(GanflowError):
@@ -70,6 +84,11 @@ class SettingsError(GanflowError, ValueError):
         super().__init__("; ".join(f"{key}: {text}" if key else text for key, text in problems))
 
 
+def in_shell_of(error: BaseException) -> str:
+    """The text of any error in the command line's form; its type if it has no text."""
+    return (error.in_shell if isinstance(error, GanflowError) else str(error)) or type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's error; its type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -95,14 +114,20 @@ def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Frame | No
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One mistake in a recipe. `line` is 1-based; 0 stands for the command line."""
+    """One mistake in a recipe. `line` is 1-based; 0 stands for what is typed for a command, or an argument."""
 
     line: int
     text: str
     file: str = ""
 
+    @property
+    def located(self) -> Advised:
+        """The text after its file and line, or after what stands for them."""
+        where = f"{self.file}:{self.line}: "
+        return (Advised(where, where) if self.line else Advised("arguments: ", "command line: ")) + self.text
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"command line: {self.text}"
+        return str(self.located)
 
 
 class RecipeError(GanflowError):
@@ -110,7 +135,7 @@ class RecipeError(GanflowError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__(joined("\n", (problem.located for problem in self.problems)))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from ganflow.advised import option
 from ganflow.errors import GanflowError
 
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -109,7 +110,7 @@ def check_utf8(folder: Path) -> None:
         str(folder).encode()
     except UnicodeEncodeError:
         raise GanflowError(f"{folder}: the path is not UTF-8, and checkpoints cannot be read there; rename the folder, or choose "
-                           "another one for runs with --runs") from None  # fmt: skip
+                           "another one for runs with " + option("--runs")) from None  # fmt: skip
 
 
 def read_bytes(path: Path, most: int = -1) -> bytes:

@@ -23,6 +23,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "generate": ("sample",), "infer": ("sample",), "predict": ("sample",), "samples": ("sample",), "walk": ("interpolate",),
     "gif": ("animate",), "video": ("animate",), "eval": ("evaluate",), "test": ("evaluate",), "score": ("evaluate",),
     "fid": ("evaluate",), "metrics": ("evaluate",), "diff": ("compare",), "upload": ("sync",), "push": ("sync",),
+    "version": ("--version",), "about": ("--version",), "env": ("plugins",), "doctor": ("plugins",), "installed": ("plugins",),
+    "info": ("plugins", "runs show latest"), "log": ("runs show latest",), "logs": ("runs show latest",),
+    "history": ("runs show latest",), "tail": ("runs show latest",), "plot": ("report latest",), "curves": ("report latest",),
+    "html": ("report latest",), "web": ("ui", "report latest"), "serve": ("export latest --to mlflow",),
+    "deploy": ("export latest --to mlflow",), "save": ("export latest --to safetensors",),
+    "convert": ("export latest --to onnx",), "onnx": ("export latest --to onnx",),
     "mlflow": ("ui",), "dashboard": ("ui",), "tensorboard": ("ui",), "board": ("ui",),
 }  # fmt: skip
 """Command of other programs → those of `ganflow` that do it."""
@@ -40,6 +46,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "scheduler": ("schedule",), "lr_scheduler": ("schedule",), "lr_schedule": ("schedule",), "lr_policy": ("schedule",),
     "regularizer": ("modifiers",), "regularizers": ("modifiers",), "regularization": ("modifiers",), "penalty": ("modifiers",),
     "modifier": ("modifiers",), "callbacks": ("modifiers", "trackers"), "metric": ("metrics",), "evaluation": ("metrics",),
+    "eval": ("metrics",), "evaluate": ("metrics",), "score": ("metrics",), "scores": ("metrics",),
     "logger": ("trackers", "track"), "loggers": ("trackers", "track"), "logging": ("trackers", "track"),
     "mlflow": ("track",), "tracking": ("track",), "tensorboard": ("+trackers=tensorboard",),
     "wandb": ("+trackers=wandb",), "weights_and_biases": ("+trackers=wandb",),
@@ -53,14 +60,18 @@ WORDS: dict[str, tuple[str, ...]] = {
     "minibatch": ("train.batch_size",), "n_dis": ("train.n_critic",), "d_steps": ("train.n_critic",),
     "critic_iters": ("train.n_critic",), "critic_iterations": ("train.n_critic",), "critic_steps": ("train.n_critic",),
     "random_seed": ("train.seed",), "manual_seed": ("train.seed",),
-    "gpu": ("train.device=cuda",), "gpus": ("train.device=cuda",), "cuda": ("train.device=cuda",),
+    "gpu": ("train.device=cuda",), "gpus": ("train.device=cuda", "--workers"), "n_gpus": ("--workers",), "n_gpu": ("--workers",),
+    "num_gpus": ("--workers",), "devices": ("--workers",), "workers": ("--workers",), "ddp": ("--workers",),
+    "distributed": ("--workers",), "data_parallel": ("--workers",), "world_size": ("--workers",),
+    "nproc_per_node": ("--workers",), "num_processes": ("--workers",), "cuda": ("train.device=cuda",),
     "use_cuda": ("train.device=cuda",), "accelerator": ("train.device",), "cpu": ("train.device=cpu",),
     "fp16": ("train.precision=bf16",), "float16": ("train.precision=bf16",), "half": ("train.precision=bf16",),
     "16": ("train.precision=bf16",), "amp": ("train.precision=bf16",), "mixed": ("train.precision=bf16",),
     "mixed_precision": ("train.precision=bf16",), "autocast": ("train.precision=bf16",), "bfloat16": ("train.precision=bf16",),
     "float32": ("train.precision=fp32",), "float": ("train.precision=fp32",), "tf32": ("train.precision=fp32",),
     "single": ("train.precision=fp32",), "float64": ("train.precision=fp64",), "double": ("train.precision=fp64",),
-    "dtype": ("train.precision",), "grad_clip": ("train.clip_grad",), "gradient_clipping": ("train.clip_grad",),
+    "dtype": ("train.precision",), "grad_clip": ("train.clip_grad",), "clip_grad": ("train.clip_grad",),
+    "gradient_clipping": ("train.clip_grad",),
     "clip_grad_norm": ("train.clip_grad",), "max_grad_norm": ("train.clip_grad",), "grad_accum": ("train.accumulate",),
     "gradient_accumulation": ("train.accumulate",), "accumulation_steps": ("train.accumulate",),
     "log_every": ("train.report_every",), "log_interval": ("train.report_every",), "print_every": ("train.report_every",),
@@ -81,6 +92,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "hidden": ("generator.width", "critic.width"), "hidden_dim": ("generator.width", "critic.width"),
     "n_layers": ("generator.depth", "critic.depth"), "layers": ("generator.depth", "critic.depth"),
     "dropout_rate": ("generator.dropout",), "batchnorm": ("generator.batch_norm",),
+    "batch_norm": ("critic.norm=batch", "generator.norm=batch"),
     "image_size": ("data.size",), "img_size": ("data.size",), "imsize": ("data.size",), "resolution": ("data.size",),
     "res": ("data.size",), "px": ("data.size",), "root": ("data.path", "data=image_folder"),
     "dataroot": ("data.path", "data=image_folder"), "data_dir": ("data.path", "data=image_folder"),
@@ -112,7 +124,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "grad_penalty": ("+modifiers=gradient_penalty",), "lambda_gp": ("+modifiers=gradient_penalty",),
     "clip": ("train.clip_grad", "+modifiers=weight_clip"), "clip_value": ("+modifiers=weight_clip",),
     "weight_clipping": ("+modifiers=weight_clip",),
-    "sn": ("+modifiers=spectral_norm",), "spectral_normalization": ("+modifiers=spectral_norm",),
+    "sn": ("+modifiers=spectral_norm",), "spectral": ("+modifiers=spectral_norm",),
+    "spectral_norm": ("+modifiers=spectral_norm",), "use_spectral_norm": ("+modifiers=spectral_norm",),
+    "use_sn": ("+modifiers=spectral_norm",),
+    "spectral_normalization": ("+modifiers=spectral_norm",),
     "ema": ("+modifiers=ema",), "ema_decay": ("+modifiers=ema",), "averaging": ("+modifiers=ema",),
     "moving_average": ("+modifiers=ema",),
     "augment": ("+modifiers=diffaugment", "+modifiers=ada"), "augmentation": ("+modifiers=diffaugment", "+modifiers=ada"),
@@ -126,6 +141,9 @@ WORDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """A word that means something else here, or nothing → what to write: a section, a key, a value of a key, or a component, as an
 override has it. Those that come first are the likelier."""
+
+OPTIONS = {"--workers": "the option --workers of ganflow run (in Python workers=)"}
+"""Targets that are options of a command, in messages."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "images": ("real",), "image": ("real",), "x": ("real",), "labels": ("label",), "y": ("label",), "class": ("label",),
@@ -177,6 +195,8 @@ def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", els
     known = list(known)
     found = [name for name in known if normal(name) == normal(word)][:1]
     targets = WORDS.get(normal(word), ())
+    if role and not found and role in (normal(word), *targets):
+        return "; that is the section itself, which names one of these"
     heads = (f"{role}=", f"+{role}s=") if role else (f"{path}." if path else "",)
     below = [target.removeprefix(head) for head in heads for target in targets if target.startswith(head)]
     found = found or [name for name in below if name in known]
@@ -184,12 +204,13 @@ def hint(word: str, known: Iterable[str], *, role: str = "", path: str = "", els
         return _asked(found)
     if (role or path) and (len(normal(word)) == 1 or normal(word) == "none"):
         other = []  # too little to mean something elsewhere
-    elif role:  # another component is needed, or several together
-        other = [target for target in targets if "=" in target and (" " in target or not target.startswith(heads))]
+    elif role:  # another component is needed, or several together; in place of a modifier a key may do
+        keys = [target for target in targets if "." in target and role == "modifier"]
+        other = keys or [target for target in targets if "=" in target and (" " in target or not target.startswith(heads))]
     elif path and below and not any("." in name or name.partition("=")[0] in known for name in below):
         other = [target for target in targets if target.startswith(f"{path}=")]  # which may have the key
     else:
-        other = list(targets)
+        other = sorted(targets, key=lambda target: bool(path) and not target.startswith(heads))
     if role == "data" and (recipes := DATA.get(normal(word))):
         return f"; recipes with such data: {', '.join(recipes)} (ganflow recipes show {recipes[0]})"
     if other := other or list(elsewhere):
@@ -208,8 +229,12 @@ def component_of(word: str, role: str, known: Iterable[str]) -> str | None:
 def value_hint(word: str, key: str, choices: Iterable[str]) -> str:
     """'; did you mean …?' of a value that a key has by another name, or a near one."""
     choices = list(choices)
-    values = [target.rpartition("=")[2] for target in WORDS.get(normal(word), ()) if f".{key}=" in target]
-    return _asked([value for value in values if value in choices] or near(word, choices))
+    targets = WORDS.get(normal(word), ())
+    values = [target.rpartition("=")[2] for target in targets if f".{key}=" in target]
+    if close := [value for value in values if value in choices] or near(word, choices):
+        return _asked(close)
+    added = [target for target in targets if target.startswith("+") and normal(word) != "none"]
+    return f"; that is {written(added[:1])} here" if added else ""
 
 
 def option_hint(option: str, elsewhere: Callable[[str], Iterable[str]]) -> str:
@@ -227,7 +252,8 @@ def _asked(names: Iterable[str]) -> str:
 
 def written(targets: Iterable[str]) -> str:
     """Changes as one would type them."""
-    return " or ".join(" ".join(f"'{part}'" if part.startswith("+") else part for part in each.split()) for each in targets)
+    typed = (" ".join(f"'{part}'" if part.startswith("+") else part for part in each.split()) for each in targets)
+    return " or ".join(OPTIONS.get(each, each) for each in typed)
 
 
 def action_hint(command: str, word: str) -> str:
@@ -238,7 +264,7 @@ def action_hint(command: str, word: str) -> str:
 def command_hint(word: str, known: Iterable[str]) -> str:
     """'; did you mean …?' of a command of `ganflow`."""
     known = list(known)
-    meant = [each for each in COMMANDS.get(normal(word), ()) if each.partition(" ")[0] in known]
+    meant = [each for each in COMMANDS.get(normal(word), ()) if each.partition(" ")[0] in (*known, "--version")]
     if not meant:
         meant = near(word, known) or [each for name in near(word, COMMANDS) for each in COMMANDS[name]]
     return _asked(meant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction, isroutine, signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -127,9 +128,22 @@ def text_of(name: str, text: Any) -> str:
 
 
 def check_callback(name: str, function: Any) -> None:
-    """Check that something can be called with a report, where it is there; raises GanflowError."""
+    """Check that something can be called with a report, where it is there, and does its work when it is; raises GanflowError."""
+    wanted = f"{name}: a function that takes a ganflow.Report is wanted"
     if function is not None and not callable(function):
-        raise GanflowError(f"{name}: a function that takes a ganflow.Report is wanted, not {_shown(function)}")
+        raise GanflowError(f"{wanted}, not {_shown(function)}")
+    called = function if isroutine(function) else getattr(type(function), "__call__", None)  # noqa: B004 - it is looked into
+    if any(is_later(called) for is_later in (isasyncgenfunction, iscoroutinefunction, isgeneratorfunction)):
+        raise GanflowError(f"{wanted}, and a call of this one makes something that nobody runs: write it without async and yield")
+    try:
+        parameters = signature(function) if function is not None else None
+    except (TypeError, ValueError):  # some that are written in C have none
+        return
+    try:
+        if parameters:
+            parameters.bind(None)
+    except TypeError:
+        raise GanflowError(f"{wanted}, and this one takes {parameters}; write e.g. {name}=lambda report: …") from None
 
 
 def _shown(value: Any) -> str:

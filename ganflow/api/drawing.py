@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ganflow.advised import Advised
 from ganflow.errors import GanflowError, did_you_mean, first_line
 from ganflow.runs.folders import RunFolder, here
 
@@ -97,7 +99,9 @@ class Classes:
             else:
                 hint = "" if name.isdecimal() else did_you_mean(name, names)
                 listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-                raise GanflowError(f"label {name}: there is no such class{hint} (classes: {listed})")
+                example = "; e.g. " + Advised(f"label={names[0]!r}", f"--label {shlex.quote(names[0])}")
+                what = f"label {name if name.strip() else repr(name)}: there is no such class{hint} (classes: {listed})"
+                raise GanflowError(what + (example if not hint else ""))
         return found
 
 

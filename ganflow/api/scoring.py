@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ganflow.advised import Advised
 from ganflow.errors import GanflowError
 from ganflow.printing import finite
 
@@ -83,7 +84,8 @@ def recipe_with(folder: RunFolder, metrics: Sequence[str] | None) -> Recipe:
 
     recipe = recipe_of_run(folder, ["metrics=[]", *(f"+metrics={metric}" for metric in metrics)] if metrics else ())
     if not recipe.metrics:
-        raise GanflowError(f"the recipe of run {folder.name} {folder.id} has no metrics; name one: --metric sliced_wasserstein")
+        raise GanflowError(f"the recipe of run {folder.name} {folder.id} has no metrics; name one: "
+                           + Advised('evaluate("sliced_wasserstein")', "--metric sliced_wasserstein"))  # fmt: skip
     return recipe
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.advised import command, see, unnamed
 from ganflow.api.arguments import Name, check_recipe, listed, name_of, root_of, text_of, whole
 from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, frame
@@ -50,6 +51,8 @@ def sweep(
     check_address(text_of("address", address))
     name = None if name is None else text_of("name", name)
     plan = read(recipe, changes, address)
+    for note in [] if quiet else plan.recipe.notes:
+        say(note, err=True)
     return played(begin(plan, root_of(runs), name, earlier, quiet=quiet), plan, address, quiet=quiet, new=True)
 
 
@@ -101,6 +104,8 @@ def resumed(
         for change in amend(folder, overrides, address) if overrides else ():
             say(change, err=True)
         plan = make_plan(folder.recipe, new=False, here=parse_address(address).kind == "local")
+    for note in [] if quiet else plan.recipe.notes:  # all of the sweep's file
+        say(note, err=True)
     return played(folder, plan, address, quiet=quiet, retry_failed=retry_failed)
 
 
@@ -154,6 +159,8 @@ def sweep_of(name: str, root: Path) -> SweepFolder:
     """
     from ganflow.sweeps.records import SweepFolder
 
+    if not name.strip():
+        raise GanflowError(unnamed("sweep"))
     found = find_sweep(name, root) or (latest_sweep(root) if name == "latest" else None)
     if found is not None:
         check(found)
@@ -162,10 +169,10 @@ def sweep_of(name: str, root: Path) -> SweepFolder:
         SweepFolder(root / name).read()
     names = [sweep.path.name for sweep in all_sweeps(root)]
     if not names:
-        raise GanflowError(f"no sweeps in {root}/ yet; start one with: ganflow tune wgan")
+        raise GanflowError(f"no sweeps in {root}/ yet; start one with: " + command("ganflow tune wgan"))
     close = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.startswith(name)][-3:]
     hint = f"; did you mean {' or '.join(repr(n) for n in close)}?" if close else ""
-    raise GanflowError(f"no sweep '{name}' in {root}/{hint} (ganflow sweeps lists them)")
+    raise GanflowError(f"no sweep '{name}' in {root}/{hint}" + see("ganflow sweeps", " lists them"))
 
 
 class Sweep:
@@ -249,7 +256,8 @@ class Sweep:
         number = whole("number", number, 0)
         run = self.folder.trial(next(iter(runs_of(self.folder, number)), number))
         if not run.is_run():
-            raise GanflowError(f"trial {number} of {self.name} was not begun yet (ganflow sweeps show {self.folder.reference()})")
+            raise GanflowError(f"trial {number} of {self.name} was not begun yet ("
+                               + command(f"ganflow sweeps show {self.folder.reference()}") + ")")  # fmt: skip
         return TrainedRun(run)
 
 
@@ -293,13 +301,11 @@ def played(
     from ganflow.machine import Broken
     from ganflow.tune import driver
 
-    for note in [] if quiet else plan.recipe.notes:
-        say(note, err=True)
     try:
         outcome = driver.go(folder, plan, address, quiet=quiet, retry_failed=retry_failed)
     except GanflowError as error:
         if isinstance(error, Broken):
-            raise Broken(f"{error}, then go on with: ganflow tune --resume {folder.reference()}") from error
+            raise Broken(error.text + ", then go on with: " + command(f"ganflow tune --resume {folder.reference()}")) from error
         if new and not folder.records.exists():  # nothing was begun
             shutil.rmtree(folder.path, ignore_errors=True)
         raise

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.advised import command, in_a_shell
 from ganflow.api.arguments import Labels, Metrics, Name, labels_of, metrics_of, name_of, path_of, root_of, text_of, whole
 from ganflow.api.changes import metrics_typed
 from ganflow.api.drawing import (
@@ -260,9 +261,6 @@ class TrainedRun:
         from ganflow.api.scoring import prepare, scored
 
         seeds, wanted = whole("seeds", seeds, 1, 1000), metrics_typed(metrics_of(metrics))
-        if metrics is None and not self.recipe["metrics"]:
-            text = 'has no metrics; name one: evaluate("sliced_wasserstein")'
-            raise GanflowError(f"the recipe of run {self.name} {self.id} {text}")
         rows = scored(prepare(self.folder, self.checkpoint, wanted, seeds))
         names = ("value", "error", "floor", "floor_error")
         table = [dict(row) for row in rows]
@@ -277,8 +275,9 @@ def which_run(name: str, runs: Path) -> RunFolder:
         GanflowError: there is none, or it is a sweep, which goes on as a whole.
     """
     if sweep := find_sweep(name, runs):
-        command = "run" if sweep.read().seeds else "tune"
-        raise GanflowError(f"{sweep.path.name} is a sweep; go on with it: ganflow {command} --resume {sweep.reference()}")
+        name = sweep.reference()
+        again = in_a_shell(f"ganflow run --resume {name}") if sweep.read().seeds else command(f"ganflow tune --resume {name}")
+        raise GanflowError(f"{sweep.path.name} is a sweep; go on with it: " + again)
     return find_run(name, runs)
 
 

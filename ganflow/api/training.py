@@ -49,7 +49,10 @@ def run(
     """
     check_callback("on_report", on_report)
     workers = whole("workers", workers)
-    *_, last = stages(read(recipe, changes), root_of(runs), workers=workers, quiet=quiet, on_report=on_report)
+    found = read(recipe, changes)
+    for note in [] if quiet else found.notes:
+        say(note, err=True)
+    *_, last = stages(found, root_of(runs), workers=workers, quiet=quiet, on_report=on_report)
     return last
 
 
@@ -76,6 +79,8 @@ def resume(
     check_callback("on_report", on_report)
     workers = None if workers is None else whole("workers", workers)
     *_, last = resumed(name, as_typed(changes), root_of(runs), workers=workers, quiet=quiet, on_report=on_report)
+    if not quiet and last.outcome and last.outcome.advice:
+        say(last.outcome.advice, err=True)
     return last
 
 
@@ -102,8 +107,6 @@ def stages(
     from ganflow.runs.start import start, start_stages
     from ganflow.tracking.follower import follower_of
 
-    for note in [] if quiet else recipe.notes:
-        say(note, err=True)
     if isinstance(recipe, Stages):
         outcomes = start_stages(recipe, runs, quiet=quiet, workers=workers, send=follower_of, on_report=on_report)
         yield from _ended(outcomes)

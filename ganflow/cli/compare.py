@@ -45,7 +45,7 @@ def compare_command(args: argparse.Namespace) -> int:
     try:
         drawn = compared.show() if args.output else None
     except GanflowError as error:
-        raise GanflowError(f"{error}; leave --output out") from error
+        raise GanflowError(error.text + "; leave --output out") from error
     if args.json:
         say_json(compared.facts())
     else:

@@ -127,7 +127,7 @@ def _built(recipe: Recipe, overrides: Sequence[str]) -> tuple[Data, list[str]]:
     except NothingLeft as error:
         if any(_key(each) == "data.held_out" for each in overrides):
             raise
-        say(f"ganflow: {error}", err=True)
+        say(f"ganflow: {error.in_shell}", err=True)
         fewer = recipe.data.settings
         fewer.held_out = int(error.override.partition("=")[2])
         return recipe.composition().build("data"), [error.override]

@@ -20,6 +20,7 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.files import check_output_path
 from ganflow.printing import say, say_json
 from ganflow.runs.evaluations import score_of
+from ganflow.synonyms import WORDS, component_of, normal
 
 if TYPE_CHECKING:
     from ganflow.evaluation.scores import Score
@@ -50,7 +51,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.csv:
         check_output_path(args.csv, (".csv",))
     meant: dict[Path, Meant] = {}
-    for each in (each for run in args.runs_ for each in all_meant(run, args.runs)):
+    for each in (each for run in args.runs_ for each in _meant(run, args)):
         if each.folder.path not in meant or meant[each.folder.path].seed is None:
             meant[each.folder.path] = each
     folders = [each.folder for each in meant.values()]
@@ -71,7 +72,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
             raise
         run = RunFolder(error.instead.parent.parent).reference()
         alone = f"ganflow evaluate --checkpoint {shlex.quote(str(here(error.instead)))} {run}"
-        raise GanflowError(f"{error}; to evaluate that: {alone}") from None
+        raise GanflowError(error.text + f"; to evaluate that: {alone}") from None
     rows += means(rows)
     if args.json:
         say_json(rows)
@@ -84,6 +85,25 @@ def evaluate_command(args: argparse.Namespace) -> int:
         for folder in folders:
             say(f"kept in {shown_path(folder.path)}/evaluations.json{_to_mlflow(folder, args.runs)}")
     return 0
+
+
+def _meant(run: str, args: argparse.Namespace) -> list[Meant]:
+    """The runs that a name means.
+
+    Raises:
+        GanflowError: there is none; says how a metric is named where the name is one's.
+    """
+    from ganflow.plugins import load_catalogue
+
+    try:
+        return all_meant(run, args.runs)
+    except GanflowError:
+        metrics = load_catalogue().names("metric")
+        name = component_of(run, "metric", metrics)
+        if name is None or not (run in metrics or normal(run) in WORDS):
+            raise
+        typed = ["ganflow", "evaluate", *([each for each in args.runs_ if each != run] or ["latest"]), "--metric", name]
+        raise GanflowError(f"no run '{run}': that is a metric; name it so: {shlex.join(typed)}") from None
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("ganflow run --resume latest", "go on after an interruption"),
     ),
     "check": (
-        ("ganflow check mine.yaml", "all mistakes, with their lines"),
         ("ganflow check --build wgan critic=mlp", "also what only shows when it is built"),
+        ("ganflow check mine.yaml", "all mistakes, with their lines"),
     ),
     "show": (("ganflow show wgan", "the whole recipe"), ("ganflow show wgan critic=mlp", "with a change")),
     "recipes": (

@@ -41,7 +41,7 @@ def sweep_facts(folder: SweepFolder) -> dict[str, Any]:
         record, alarms = folder.read(), folder.alarms()
         trials, now = Repeats.of(record).trials(folder.trials().values()), status(folder, record)
     except GanflowError as error:
-        return facts | {"error": str(error)}
+        return facts | {"error": error.in_shell}
     trials = trials if now == "running" else at_rest(trials)
     front = front_of(trials, record.objectives)
     scored = {} if record.objectives else best_facts(trials, record.mode)

@@ -76,11 +76,16 @@ class Command(NamedTuple):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one sentence with a suggestion; no usage dump. No path is empty: that would be the working folder."""
+    """Errors are one sentence with a suggestion; no usage dump. No path is empty: that would be the working folder.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    Args:
+        examples: of the command, for what is missing.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[Example] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.register("type", Path, _path)
+        self.examples = examples
 
     def error(self, message: str) -> NoReturn:
         hints: list[str] = []
@@ -98,6 +103,8 @@ class Parser(argparse.ArgumentParser):
             hints += synonyms.near(choice[1], re.findall(r"'(.*?)'", choice[2]))
             changes = "" if hints or not _shown(self.prog, choice[1]) else synonyms.action_hint(self.prog, choice[1])
         hint = changes or (f"; did you mean {' and '.join(hints)}?" if hints else "")
+        if message.startswith("the following arguments are required") and self.examples:
+            hint = f"; e.g. {self.examples[0][0]}"
         raise GanflowError(f"{message}{hint} ({self.prog} --help)")
 
 
@@ -171,7 +178,7 @@ def _answered(arguments: list[str], debug: bool) -> int:
         exhausted = _exhausted(cause) if isinstance(cause, (MemoryError, RuntimeError)) or not expected else None
         if debug or not (expected or exhausted):
             raise
-        message = exhausted or str(error)
+        message = exhausted or (error.in_shell if isinstance(error, GanflowError) else str(error))
         say_text(f"ganflow: {message}\n" if "\n" not in message else f"{message}\n", err=True)
         return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
 
@@ -237,6 +244,7 @@ def _run(arguments: list[str]) -> int:
         prog=f"ganflow {name}",
         description=command.help[0].upper() + command.help[1:] + ".",
         epilog=epilog(command.examples),
+        examples=command.examples,
         formatter_class=Formatter,
         allow_abbrev=False,
     )
@@ -248,7 +256,7 @@ def _run(arguments: list[str]) -> int:
         return command.main(parsed)
     except NewestDamaged as error:
         if hasattr(parsed, "checkpoint"):
-            raise GanflowError(f"{error}; to use that: {with_checkpoint(arguments, error.instead)}") from None
+            raise GanflowError(error.text + f"; to use that: {with_checkpoint(arguments, error.instead)}") from None
         raise
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ganflow.advised import in_shell
 from ganflow.cli.helping import example_lines, wrapped
 from ganflow.printing import escaped, say, say_json, say_text
 
@@ -160,13 +161,14 @@ def check_command(args: argparse.Namespace) -> int:
             built = _built(recipes_of) if args.build else []
         except GanflowError as error:
             problems = error.problems if isinstance(error, RecipeError) else []
-            facts |= {"ok": False, "problems": [vars(p) for p in problems] or [{"line": 0, "text": str(error), "file": ""}]}
+            facts |= {"ok": False, "problems": [vars(p) | {"text": in_shell(p.text)} for p in problems] or
+                      [{"line": 0, "text": error.in_shell, "file": ""}]}  # fmt: skip
             code = error.exit_code
             if not args.json:
-                say_text(f"{error}\n", err=True)
+                say_text(f"{error.in_shell}\n", err=True)
         else:
-            facts |= {"notes": notes, "built": built}
-            for note in [] if args.json else notes:
+            facts |= {"notes": [in_shell(note) for note in notes], "built": built}
+            for note in [] if args.json else map(in_shell, notes):
                 say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
             if not args.json:
                 say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
@@ -195,7 +197,7 @@ def _of_tune(recipe: Recipe, source: str, overrides: Sequence[str]) -> Iterator[
             raise
         searches = any(override.startswith(("tune", "+tune", "~tune")) for override in overrides)  # which ~tune would contradict
         without = "" if searches else " (or leave the search out: ~tune)"
-        yield f"ganflow tune refuses this, and ganflow run does not: {error}{without}"
+        yield f"ganflow tune refuses this, and ganflow run does not: {error.in_shell}{without}"
 
 
 def _of_devices(recipes: Sequence[Recipe]) -> list[str]:
@@ -209,7 +211,7 @@ def _of_devices(recipes: Sequence[Recipe]) -> list[str]:
         try:
             pick_device(name)
         except GanflowError as error:
-            notes.append(f"ganflow run would refuse this here: {error}")
+            notes.append(f"ganflow run would refuse this here: {error.in_shell}")
     return notes
 
 
@@ -249,7 +251,7 @@ def show_command(args: argparse.Namespace) -> int:
     from ganflow.recipe.stages import read_stages
 
     recipe = read_stages(args.recipe, args.overrides) or read_recipe(args.recipe, args.overrides)
-    for note in recipe.notes:
+    for note in map(in_shell, recipe.notes):
         say(note, err=True)
     if args.json:
         say_json(recipe.resolved())

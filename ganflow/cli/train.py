@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.advised import in_shell
 from ganflow.cli.drawing import add_runs_argument, shown_path
 from ganflow.cli.listing import alarm_lines, columns, spread_cells, sweep_facts
 from ganflow.printing import plural, say, say_json
@@ -81,13 +82,14 @@ def _run(args: argparse.Namespace, folders: list[Path]) -> int:
     if args.verbose:
         logging.getLogger("ganflow").setLevel(logging.DEBUG)
     name, overrides = recipe_and_overrides(args)
-    if not name and not args.resume:
+    resumes = args.resume is not None
+    if not name and not resumes:
         raise GanflowError("which recipe? e.g. ganflow run wgan (ganflow recipes lists those that come with ganflow)")
     if args.workers is not None and args.workers < 1:
         raise GanflowError(f"--workers: {args.workers} workers cannot train anything; use 1 or more")
-    if args.seeds is not None and args.resume:
+    if args.seeds is not None and resumes:
         raise GanflowError("--seeds begins new runs; to go on with those that there are: ganflow run --resume NAME")
-    if args.resume:
+    if resumes:
         from ganflow.runs.kept import recipe_of_run
         from ganflow.tune import seeds
 
@@ -100,21 +102,23 @@ def _run(args: argparse.Namespace, folders: list[Path]) -> int:
     if args.seeds is not None and (not recipe or (args.workers or 1) > 1):
         alone = "one worker" if recipe else "no stages"
         raise GanflowError(f"--seeds trains with one seed after the other; it goes with {alone}")
-    if args.resume and name and not recipe:
+    if resumes and name and not recipe:
         raise GanflowError("a run is one stage of several; go on with it, and with those that follow, by --resume alone")
     if args.seeds is not None and recipe:
         from ganflow.tune import seeds
 
         for note in [] if args.quiet else recipe.notes:
-            say(note, err=True)
+            say(in_shell(note), err=True)
         return _seeds(seeds.begin(recipe, seeds.parse_seeds(args.seeds, recipe.train.seed), args.runs), recipe, args, folders)
 
     from ganflow.api.training import resumed, stages
 
-    if args.resume:
+    if resumes:
         runs = resumed(args.resume, overrides, args.runs, recipe=recipe, workers=args.workers, quiet=args.quiet)
     else:
         assert read is not None
+        for note in [] if args.quiet else read.notes:
+            say(in_shell(note), err=True)
         runs = stages(read, args.runs, workers=args.workers or 1, quiet=args.quiet)
     code = 0
     for run in runs:
@@ -131,6 +135,8 @@ def _ended(run: TrainedRun, show: bool | None, quiet: bool) -> int:
     """
     outcome, shown, again = run.outcome, shown_path(run.path), f"ganflow run --resume {run.folder.reference()}"
     assert outcome is not None
+    if outcome.advice and not quiet:
+        say(in_shell(outcome.advice), err=True)
     if outcome.status == "interrupted":
         say(f"stopped after round {outcome.round} of {shown}; go on with: {again}")
         return 128 + outcome.signal
@@ -228,13 +234,14 @@ def _tune(args: argparse.Namespace, folders: list[Path]) -> int:
     from ganflow.errors import GanflowError
 
     name, overrides = recipe_and_overrides(args)
-    if args.resume and (name or args.name or args.dry_run):
+    resumes = args.resume is not None
+    if resumes and (name or args.name or args.dry_run):
         raise GanflowError("--resume goes on with a sweep's own recipe; leave out the recipe, --name and --dry-run")
-    if args.retry_failed and not args.resume:
+    if args.retry_failed and not resumes:
         raise GanflowError("--retry-failed goes with --resume: ganflow tune --resume NAME --retry-failed")
-    if not args.resume and not name:
+    if not resumes and not name:
         raise GanflowError("which recipe? e.g. ganflow tune wgan (it needs a section 'tune')")
-    if args.resume and args.earlier:
+    if resumes and args.earlier:
         raise GanflowError("--from is for a new sweep; one that goes on knows what it knew when it was begun")
 
     from ganflow.api import sweeping
@@ -251,18 +258,20 @@ def _tune(args: argparse.Namespace, folders: list[Path]) -> int:
         from ganflow.cluster.submit import submit
 
         recipe = make_plan(name, overrides, here=False).recipe if name else None
-        more = [*(overrides if args.resume else ()), *(["--retry-failed"] if args.retry_failed else [])]
+        more = [*(overrides if resumes else ()), *(["--retry-failed"] if args.retry_failed else [])]
         return submit(address, recipe, args.runs, name=args.name, resume=args.resume, more=more, quiet=args.quiet)
-    if args.resume:
+    if resumes:
         folder = find(args.resume, args.runs)
     else:
         assert name is not None
         plan = make_plan(name, overrides, here=address.kind == "local")
+        for note in [] if args.quiet else plan.recipe.notes:
+            say(in_shell(note), err=True)
         folder = sweeping.begin(plan, args.runs, args.name, args.earlier, quiet=args.quiet)
     folders.append(folder.path)
     shown, again = shown_path(folder.path), f"ganflow tune --resume {folder.reference()}"
     try:
-        if args.resume:
+        if resumes:
             played = sweeping.resumed(folder, overrides, args.address, retry_failed=args.retry_failed, quiet=args.quiet)
         else:
             played = sweeping.played(folder, plan, args.address, quiet=args.quiet, new=True)
@@ -308,7 +317,7 @@ def _rehearsed(plan: Plan, args: argparse.Namespace) -> int:
     known, used = earlier_trials(plan, find(args.earlier, args.runs)) if args.earlier else ([], "")
     for note in rehearse(plan, args.runs, parse_address(args.address), args.name):
         if not args.quiet:
-            say(note, err=True)
+            say(in_shell(note), err=True)
     return _dry_run(plan, known, used)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganflow.advised import Advised
 from ganflow.contract.data import Data
 from ganflow.contract.game import Metric
 from ganflow.contract.roles import Tracker
@@ -27,6 +28,8 @@ from ganflow.errors import GanflowError, did_you_mean
 from ganflow.plugins import Composition
 from ganflow.recipe import Recipe
 
+WORKERS = Advised("workers", "--workers")
+
 
 def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
     """See that a batch which is cut, into micro-batches or between workers, trains what the whole batch would.
@@ -34,23 +37,23 @@ def check_cut(recipe: Recipe, game: Game, workers: int) -> None:
     Raises:
         GanflowError: a term is no mean over examples, or changes state when it is computed.
     """
-    parts, cuts = recipe.train.accumulate, []
+    parts, cuts = recipe.train.accumulate, list[tuple[str, str, str]]()
     if parts > 1:
         cuts.append(("train.accumulate", f"cut into {parts} micro-batches", "set train.accumulate=1"))
     if workers > 1:
-        cuts.append(("--workers", f"shared by {workers} workers", "train with one"))
+        cuts.append((WORKERS, f"shared by {workers} workers", "train with one"))
     for key, cut, advice in cuts:
         for part in losses_in(game.parts):
             for term, why in part.whole_batch.items():
-                raise GanflowError(f"{key}: with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
+                raise GanflowError(key + f": with the term '{term}' a batch cannot be {cut}: {why}; {advice}")
     if cuts:
         key, cut, advice = cuts[0]
         piece, together = recipe.train.batch_size // (parts * workers), group_size(game.critic)
         if piece % together:
-            raise GanflowError(f"{key}: the critic compares {together} examples with each other, and of a batch {cut} a piece "
+            raise GanflowError(key + f": the critic compares {together} examples with each other, and of a batch {cut} a piece "
                                f"has {piece}: take pieces of a multiple of {together}, or {advice}")  # fmt: skip
         for what in differences_of_halves(game, rows=2 * max(2, together)):
-            raise GanflowError(f"{key}: a batch cannot be {cut}: {what}; {advice}")
+            raise GanflowError(key + f": a batch cannot be {cut}: {what}; {advice}")
 
 
 def differences_of_halves(game: Game, rows: int = 4) -> list[str]:
@@ -94,9 +97,9 @@ def check_alone(recipe: Recipe, game: Game, workers: int) -> None:
             raise
         key, remedy = "train.batch_size", "set train.batch_size=2 or more"
         if train.batch_size > 1:
-            key = "train.accumulate" if train.accumulate > 1 else "--workers"
+            key = "train.accumulate" if train.accumulate > 1 else WORKERS
             remedy = f"set train.batch_size={2 * train.accumulate * workers} or more"
-        raise GanflowError(f"{key}: the networks get one example at a time, and batch norm of vectors normalizes over several: "
+        raise GanflowError(key + ": the networks get one example at a time, and batch norm of vectors normalizes over several: "
                            f"{remedy}, or take a norm that needs no batch") from error  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ganflow.advised import Advised
 from ganflow.contract.settings import Key, check, keys
 from ganflow.errors import PluginError, SettingsError, origin
 from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
@@ -13,10 +14,10 @@ from ganflow.recipe.overrides import is_part, list_advice, per_part
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.renamed import renamed_component, renamed_keys
 from ganflow.recipe.sections import EXTENDS, MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS, Head, Track, Train, Tune
-from ganflow.recipe.together import check_together, making_room
+from ganflow.recipe.together import check_together, making_room, there_already
 from ganflow.recipe.values import References, can_unset, convert, longest_key, no_yaml, refers
 from ganflow.recipe.yaml import COMMAND_LINE, Node, Problems, Refused, join, lines, node_of, shown
-from ganflow.synonyms import hint
+from ganflow.synonyms import WORDS, component_of, hint, normal
 
 _PLAIN: dict[str, type] = {"train": Train, "track": Track, "tune": Tune}
 _DEEPEST_PART = 10
@@ -86,7 +87,7 @@ class RecipeBuilder:
     def _lay_out(self, sections: dict[str, Node]) -> None:
         for section in [s for s in sections if s not in SECTIONS]:
             node = sections.pop(section)
-            self.problems.add(node.line, f"unknown section {shown(section)}{_section_hint(section)}")
+            self.problems.add(node.line, f"unknown section {shown(section)}" + self._section_hint(section, node))
         for section in [s for s, node in sections.items() if node.value is None and not node.bad]:
             node = sections.pop(section)
             if section in REQUIRED:
@@ -101,7 +102,8 @@ class RecipeBuilder:
         self._check_schedules(sections)
         for section, role in MANY.items():
             node = sections.setdefault(section, Node([], 1, default=True))
-            if self._is(list, node, f"{section}: {node} is not a list; {list_advice(node, section, role, self.catalogue)}"):
+            advice = list_advice(node, section, role, self.catalogue, self.problems.file)
+            if self._is(list, node, f"{section}: {node} is not a list; " + advice):
                 for index, child in node.children():
                     self._find(child, role, join(section, index))
         for section, cls in _PLAIN.items():
@@ -122,6 +124,25 @@ class RecipeBuilder:
     def _report(self, node: Node, *texts: str) -> None:
         for text in texts:
             self.problems.add(node.line, text)
+
+    def _section_hint(self, section: str, node: Node) -> str:
+        if section == "stages":
+            return "; a recipe with stages is for " + Advised("ganflow.run", "`ganflow run`") + ", and here one of them is needed"
+        first, _, rest = section.partition(".")
+        if rest and first in SECTIONS:
+            return f"; write '{rest}' below '{first}:'"
+        if section == EXTENDS:
+            return "; it goes into a file, and " + Advised("is no change", "not on the command line")
+        for listed in (word for word in WORDS.get(normal(section), ()) if word in MANY and not node.line):  # eval=fid
+            if isinstance(node.value, str):
+                name = component_of(node.value, MANY[listed], self.catalogue.names(MANY[listed]))
+                append = f"; that is '+{listed}={name}' here"
+                if name and (there := there_already(append, self.root.value, self.catalogue)) != append:
+                    return there
+                advice = list_advice(node, listed, MANY[listed], self.catalogue, self.problems.file)
+                return f"; that is {listed} here: " + advice
+        meant = hint(first, [*SECTIONS, EXTENDS], elsewhere=elsewhere(section))
+        return f"{there_already(meant, self.root.value, self.catalogue)} (sections: {', '.join(SECTIONS)})"
 
     def _lay_out_parts(self, sections: dict[str, Node], section: str) -> None:
         node = sections[section]
@@ -223,7 +244,7 @@ class RecipeBuilder:
 
     def _warn(self, node: Node, text: str) -> None:
         """Note what is read, and will not be for ever, with its line."""
-        self.notes.append(str(self.problems.problem(node.line, f"warning: {text}")))
+        self.notes.append(self.problems.problem(node.line, f"warning: {text}").located)
 
     def _rename(self, node: Node, path: str) -> None:
         """Give keys their names of today."""
@@ -307,6 +328,7 @@ class RecipeBuilder:
             if name not in known:
                 of = node.component.role if node.component is not None else path
                 close = hint(name, known, path=of or "the top", elsewhere=elsewhere(name))
+                close = there_already(close, self.root.value, self.catalogue)
                 listed = f" (keys: {', '.join(known) or 'none'})" if node.component is not None or not close else ""
                 self.problems.add(child.line, f"unknown key {shown(name)} in {owner}{close}{listed}")
                 sound = False
@@ -363,17 +385,6 @@ class RecipeBuilder:
         if troubles := list(check(key, value)):
             raise Refused(*troubles)
         return value
-
-
-def _section_hint(section: str) -> str:
-    if section == "stages":
-        return "; a recipe with stages is for `ganflow run`, and here one of them is needed"
-    first, _, rest = section.partition(".")
-    if rest and first in SECTIONS:
-        return f"; write '{rest}' below '{first}:'"
-    if section == EXTENDS:
-        return "; it goes into a file, and not on the command line"
-    return f"{hint(first, [*SECTIONS, EXTENDS], elsewhere=elsewhere(section))} (sections: {', '.join(SECTIONS)})"
 
 
 def elsewhere(name: str) -> list[str]:

@@ -26,17 +26,30 @@ import copy
 import functools
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ganflow.advised import change as change_advice
 from ganflow.contract.settings import keys as keys_of
 from ganflow.errors import RecipeError
 from ganflow.plugins import Catalogue, UnknownComponent, load_catalogue
 from ganflow.recipe.sections import MANY, ONE, PARTS, PER_PART, PLAYERS, REQUIRED, SECTIONS
 from ganflow.recipe.values import longest_key, steps
-from ganflow.recipe.yaml import COMMAND_LINE, MISSING, Node, Problems, Refused, Typed, join, read_yaml, scalar, shown, to_flow
+from ganflow.recipe.yaml import (
+    COMMAND_LINE,
+    MAPPING,
+    MISSING,
+    Node,
+    Problems,
+    Refused,
+    Typed,
+    join,
+    read_yaml,
+    scalar,
+    shown,
+    to_flow,
+)
 from ganflow.synonyms import component_of, hint
 
 _QUOTED = re.compile(r"""\s*('([^']|'')*'|"([^"\\]|\\.)*")\s*""", re.DOTALL)
@@ -132,12 +145,16 @@ def change(understood: Sequence[Override], root: Node, problems: Problems, catal
             for path in _targets(root, override, catalogue):
                 _change(root, override, path)
         except Refused as refused:
-            problems.add(override.value.line, str(refused))
+            problems.add(override.value.line, *refused.args)
 
 
-def list_advice(node: Node, section: str, role: str, catalogue: Catalogue) -> str:
-    """Advice for a section that is no list of components and must be one, in a file or on the command line."""
-    if node.line != COMMAND_LINE:
+def list_advice(node: Node, section: str, role: str, catalogue: Catalogue, file: str) -> str:
+    """Advice for a section that is no list of components and must be one, in a file, a mapping or a change.
+
+    Args:
+        file: of the recipe.
+    """
+    if node.line != COMMAND_LINE and file != MAPPING:
         return f"begin each {role} with '- '"
     use = node.value.get("use", node) if isinstance(node.value, dict) else node
     known = [name for c in catalogue.components() if c.role == role for name in (c.name, c.qualified)]
@@ -145,7 +162,10 @@ def list_advice(node: Node, section: str, role: str, catalogue: Catalogue) -> st
     if name is None:
         return f"name one or several: '{section}=[…]' (installed: {', '.join(catalogue.names(role)) or 'none'})"
     value = to_flow({**node.plain(), "use": name}) if isinstance(node.value, dict) else name
-    return f"to append it, write {shlex.quote(f'+{section}={value}')}; to have it alone, {shlex.quote(f'{section}=[{value}]')}"
+    alone = change_advice(f"{section}=[{value}]")
+    if node.line != COMMAND_LINE:
+        return "write " + alone
+    return "to append it, write " + change_advice(f"+{section}={value}") + "; to have it alone, " + alone
 
 
 def _parse(text: str, problems: Problems, line: int) -> Override | None:

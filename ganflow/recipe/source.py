@@ -22,7 +22,7 @@ from ganflow.recipe.build import RecipeBuilder
 from ganflow.recipe.extends import merged
 from ganflow.recipe.recipe import Recipe
 from ganflow.recipe.sections import EXTENDS, RECIPE_VERSION
-from ganflow.recipe.yaml import Node, Problems, Refused, node_of, read_yaml, shown, to_yaml
+from ganflow.recipe.yaml import MAPPING, Node, Problems, Refused, node_of, read_yaml, shown, to_yaml
 from ganflow.synonyms import RECIPES, near, normal
 
 CLUSTER = "cluster"
@@ -198,7 +198,7 @@ def draft(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | 
         GanflowError: there is no such recipe, or it cannot be read.
     """
     if isinstance(source, Mapping):
-        problems, sections = Problems("the recipe"), node_of(dict(source), 1)
+        problems, sections = Problems(MAPPING), node_of(dict(source), 1)
         sections = extend(sections, problems, Path(), catalogue)
         changes.apply(overrides, sections, problems, catalogue=catalogue)
         return Draft(sections, str(source.get("name", "recipe")), problems)

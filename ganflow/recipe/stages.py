@@ -72,7 +72,7 @@ def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
         try:
             recipes.append(stage.build(changes, catalogue))
         except GanflowError as error:
-            wrong.append(str(error))
+            wrong.append(error.text)
     wrong += [
         f"{recipe.file}: train.start_from: stage '{recipe.name}' starts from the stage before it; leave this out"
         for recipe in recipes[1:]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ganflow.contract.hooks import hooks_of
-from ganflow.plugins import Catalogue, Chosen, UnknownComponent
+from ganflow.contract.settings import keys
+from ganflow.plugins import Catalogue, Chosen, Component, UnknownComponent
 from ganflow.recipe.yaml import Node, Problems, join
 
 MODIFIERS = "modifiers"
@@ -32,34 +33,54 @@ def check_together(
             if section not in sections:
                 problems.add(line, f"{what} needs a {section}, and the recipe has none: add the section '{section}', or "
                              f"{'take it out' if modifier else 'use another'}")  # fmt: skip
-        if getattr(cls, "once", False) and any(type(other.settings) is cls for other, *_ in chosen[:number]):
-            problems.add(line, f"{what} is there twice; take one of the two out")
+        there = next((path for other, _, path in chosen[:number] if type(other.settings) is cls), "")
+        if there and getattr(cls, "once", False):
+            names = [f"{there}.{key.name}" for key in keys(cls)]
+            instead = f"set {' or '.join(names[:2])} in place of this, or " if names else ""
+            problems.add(line, f"{what} is there twice, first as {there}; {instead}take that out: '~{there}'")
         for other, _, path in chosen:
             if other.component.qualified in getattr(cls, "instead_of", ()):
                 both = f"{other.component.role} '{other.component.name}', and the recipe has both; to take that out: '~{path}'"
                 notes.append(str(problems.problem(line, f"warning: {what} is meant in place of {both}")))
 
 
+def there_already(advice: str, sections: Mapping[str, Node], catalogue: Catalogue) -> str:
+    """Advice that appends one modifier; or that sets its keys, where the recipe has it already, and it can be there once."""
+    found = re.fullmatch(r"; that is '\+modifiers=([\w/]+)' here", advice)
+    if found is None or (new := _modifier(found[1], catalogue)) is None or not getattr(new.settings, "once", False):
+        return advice
+    for path, old in _modifiers(sections, catalogue):
+        if old == new:
+            names = [f"{path}.{key.name}" for key in keys(new.settings)]
+            return f"; that is {path} here, which is there" + (f": set {' or '.join(names[:2])}" if names else "")
+    return advice
+
+
 def making_room(advice: str, sections: Mapping[str, Node], catalogue: Catalogue) -> str:
     """Advice that appends modifiers, with the removal of those instead of which they are, and without any that is there."""
 
-    def component(name: Any) -> Any:
-        try:
-            return catalogue.find("modifier", name) if isinstance(name, str) else None
-        except UnknownComponent:
-            return None
-
     def with_removal(found: re.Match[str]) -> str:
-        new = component(found[1])
-        listed = sections[MODIFIERS].children() if MODIFIERS in sections and not sections[MODIFIERS].bad else ()
+        new = _modifier(found[1], catalogue)
         gone = []
-        for index, child in listed:
-            section = child.section() or {}
-            old = component(section["use"].value) if "use" in section else None
+        for path, old in _modifiers(sections, catalogue):
             if new and old == new and getattr(new.settings, "once", False):
                 return ""
             if new and old and old.qualified in getattr(new.settings, "instead_of", ()):
-                gone.append(f" '~{join(MODIFIERS, index)}'")
+                gone.append(f" '~{path}'")
         return f"{''.join(gone)}{found[0]}"
 
     return re.sub(r" '\+modifiers=([\w/]+)'", with_removal, advice)
+
+
+def _modifier(name: Any, catalogue: Catalogue) -> Component | None:
+    try:
+        return catalogue.find("modifier", name) if isinstance(name, str) else None
+    except UnknownComponent:
+        return None
+
+
+def _modifiers(sections: Mapping[str, Node], catalogue: Catalogue) -> Iterator[tuple[str, Component | None]]:
+    """The modifiers that are written, by their paths; None for what is none."""
+    for index, child in sections[MODIFIERS].children() if MODIFIERS in sections and not sections[MODIFIERS].bad else ():
+        section = child.section() or {}
+        yield join(MODIFIERS, index), _modifier(section["use"].value, catalogue) if "use" in section else None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COMMAND_LINE = 0  # the "line" of an override's value
 MISSING = "???"  # to OmegaConf: no recipe can hold this text
+MAPPING = "the recipe"  # the "file" of one that is given in Python as a mapping
 
 
 class Typed:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ganflow.advised import Advised, command
 from ganflow.engine.optimizers import build_schedule, upwards
 from ganflow.engine.player import Player, parts_of
 from ganflow.errors import GanflowError
@@ -22,10 +23,11 @@ from ganflow.runs.record import Amendment, RunRecord
 
 _MAY_CHANGE = re.compile(
     r"train\.(rounds|schedule_rounds|report_every|sample_every|evaluate_every|checkpoint_every|keep|on_alarm|device)"
-    r"|data\.on_error|track\..+|trackers.*|tune.*|schedule\..+|optimizer\.(.+\.)?lr"
+    r"|data\.on_error|metrics.*|track\..+|trackers.*|tune.*|schedule\..+|optimizer\.(.+\.)?lr"
 )
-"""Keys of a resolved recipe that may change while its run lasts: how long, how often, on which device, where it is remembered,
-what a file that turns out to be broken does, sweeps over it, and rates."""
+"""Keys of a resolved recipe that may change while its run lasts: how long, how often, on which device, how it is scored (a metric
+draws none of training's random numbers), where it is remembered, what a file that turns out to be broken does, sweeps over it,
+and rates."""
 _RATES = re.compile(r"(?:optimizer|schedule)\.(.+)\.\w+")
 
 
@@ -49,6 +51,11 @@ class Changes:
         return tuple(line for line in self.lines if line.startswith("data.") and is_path(*_key_and_value(line)))
 
     @property
+    def metrics(self) -> bool:
+        """Return true if some are of how the run is scored."""
+        return any(line.startswith("metrics") for line in self.lines)
+
+    @property
     def refused(self) -> tuple[str, ...]:
         """Those that may not be."""
         may = {line for line in self.lines if _MAY_CHANGE.fullmatch(_key_and_value(line)[0])}
@@ -60,7 +67,7 @@ def _key_and_value(line: str) -> tuple[str, str]:
     return key, values.rpartition(" → ")[2].strip("'\"")
 
 
-def by_command(folder: RunFolder, change: str, kept: bool) -> str:
+def by_command(folder: RunFolder, change: str, kept: bool) -> Advised:
     """The command by which a run goes on with overrides, or by which a new one begins from its weights with them.
 
     Args:
@@ -70,10 +77,20 @@ def by_command(folder: RunFolder, change: str, kept: bool) -> str:
     before, recipe = recipe_of_run(folder), shlex.quote(str(here(folder.recipe)))
     after = recipe_of_run(folder, change.split())
     if not kept:
-        return f"ganflow run {recipe} {change}"
+        return command(f"ganflow run {recipe} {change}")
     if not Changes.between(before, after).refused:
-        return f"ganflow run --resume {folder.reference()} {change}"
-    return f"ganflow run {recipe} {change} train.start_from={folder.reference()}"
+        return again(folder, change)
+    return command(f"ganflow run {recipe} {change} train.start_from={folder.reference()}")
+
+
+def again(folder: RunFolder, change: str = "") -> Advised:
+    """The command by which a run goes on, with overrides as one types them."""
+    return command(f"ganflow run --resume {folder.reference()} {change}".rstrip())
+
+
+def change_of(error: Exception) -> str:
+    """The override with which a run goes on after an error; empty where it needs none."""
+    return str(getattr(error, "override", ""))
 
 
 def after_divergence(folder: RunFolder, recipe: Recipe, why: str, kept: bool) -> str:
@@ -151,24 +168,23 @@ def first_lines(folder: RunFolder, before: RunRecord, changes: Changes, recipes:
     lines = [f"changed after round {round}: {line}" for line in changes.lines]
     if rise := described_rise(*recipes, round):
         kept = recipes[0].train.schedule_rounds or recipes[0].train.rounds
-        again = f"ganflow run --resume {folder.reference()} train.schedule_rounds={kept}"
-        lines.append(f"{rise}; to keep it, stop and go on with: {again}")
+        lines.append(f"{rise}; to keep it, stop and go on with: " + again(folder, f"train.schedule_rounds={kept}"))
     diverged = [alarm for alarm in before.alarms if alarm["sign"] == NOT_FINITE] if before.status == "failed" else []
     if diverged and not changes.lines:
         why = diverged[-1]
         with suppress(GanflowError):
-            command = after_divergence(folder, recipes[1], why["text"], bool(round))
-            lines.append(f"it diverged in round {why['round']} and does so again as it is; better: {command}")
+            better = after_divergence(folder, recipes[1], why["text"], bool(round))
+            lines.append(f"it diverged in round {why['round']} and does so again as it is; better: " + better)
     return lines
 
 
-def to_train_on(folder: RunFolder, recipe: Recipe, round: int, overrides: Sequence[str] = ()) -> str:
+def to_train_on(folder: RunFolder, recipe: Recipe, round: int, overrides: Sequence[str] = ()) -> Advised:
     """The command by which a run that has finished is trained on, with changes, and what becomes of its rate then."""
     words = shlex.join([*(change for change in overrides if not change.startswith("train.rounds=")), f"train.rounds={2 * round}"])
-    command, after = f"ganflow run --resume {folder.reference()} {words}", recipe.copied()
+    train_on, after = again(folder, words), recipe.copied()
     after.train.rounds = 2 * round
     rise = ""
     with suppress(Exception):  # a plugin's schedule
         rise = described_rise(recipe, after, round)
     keep = f"train.schedule_rounds={recipe.train.schedule_rounds or recipe.train.rounds}"
-    return f"{command} ({rise}; with {keep} it stays)" if rise else command
+    return train_on + f" ({rise}; with {keep} it stays)" if rise else train_on

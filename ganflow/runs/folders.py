@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganflow.advised import command, option, see, unnamed
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable, check_utf8, foreign
 from ganflow.runs import lock, trials
@@ -161,8 +162,8 @@ def make(folder: RunFolder) -> RunFolder:
             shutil.rmtree(folder.path, ignore_errors=True)
         elif isinstance(error, FileExistsError) and folder.path.exists():  # or there is a file in the place of a folder above
             raise
-        why = f"{error.strerror}; choose another with --runs"
-        raise GanflowError(f"cannot make the run's folder {folder.path}: {why}") from None
+        why = f"{error.strerror}; choose another with " + option("--runs")
+        raise GanflowError(f"cannot make the run's folder {folder.path}: " + why) from None
     return folder
 
 
@@ -321,15 +322,15 @@ def best_trial(sweep: RunFolder) -> RunFolder:
     Raises:
         GanflowError: no trial is finished yet, or there is no best one, for it is judged by several metrics.
     """
-    about = sweep.read()
+    about, name = sweep.read(), sweep.reference()
+    shown = see(f"ganflow sweeps show {name}")
     if about.front:
-        metrics, name = ", ".join(about.objectives), sweep.reference()
         some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
-        why = f"the sweep {sweep.path.name} is judged by {metrics}, and has a Pareto front instead of a best trial"
-        raise GanflowError(f"{why}; name one of its trials: {some} (ganflow sweeps show {name})")
+        why = f"is judged by {', '.join(about.objectives)}, and has a Pareto front instead of a best trial"
+        raise GanflowError(f"the sweep {sweep.path.name} {why}; name one of its trials: {some}" + shown)
     best = about.best
     if not best or "trial" not in best:
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet (ganflow sweeps show {sweep.reference()})")
+        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet" + shown)
     return trial(sweep, best.get("run", best["trial"]))
 
 
@@ -357,6 +358,8 @@ def find_any(run: str, root: Path) -> RunFolder:
 
 def find_unchecked(run: str, root: Path) -> RunFolder:
     """As `find_any`, also where something in the folder of what is found leads out of it. The sweep of a trial is checked."""
+    if not run.strip():
+        raise GanflowError(unnamed("run"))
     check_readable(root, Path(run), root / run)
     paths = (RunFolder(path.absolute()) for path in (Path(run), root / run))
     if (sweep := next(filter(is_sweep, paths), None)) is not None:
@@ -365,13 +368,14 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         above, number = meant
         first = next((trial(above, run) for run in runs_of(above, number)), None)
         if first is None or not first.is_run():
-            raise GanflowError(f"no trial {number} of {above.path.name} was begun (ganflow sweeps show {above.reference()})")
+            why = f"no trial {number} of {above.path.name} was begun"
+            raise GanflowError(why + see(f"ganflow sweeps show {above.reference()}"))
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():
         return folder
     runs = list(all_runs(root))
     if not runs:
-        raise GanflowError(f"no runs in {root}/ yet; start one with: ganflow run wgan")
+        raise GanflowError(f"no runs in {root}/ yet; start one with: " + command("ganflow run wgan"))
     if run == "latest":
         return _sweep_of(runs[-1:]) or runs[-1]
     named = [r for r in runs if r.name == run]
@@ -385,7 +389,7 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
     if not started:
         ways = "give a path, an id or its beginning, a name, or 'latest'"
-        raise GanflowError(f"no run '{run}' in {root}/: {ways} (ganflow runs lists them)")
+        raise GanflowError(f"no run '{run}' in {root}/: {ways}" + see("ganflow runs", " lists them"))
     return started[0]
 
 

@@ -47,9 +47,10 @@ def made_with(folder: RunFolder) -> Iterator[None]:
             written = writer(record)
             lost = {name: plugin for name, plugin in absent(record).items() if f"{name}/" in str(error)}
         if not lost:
-            if not written or str(error).startswith("command line:"):
+            problems = error.problems if isinstance(error, RecipeError) else []
+            if not written or (problems and not problems[0].line):
                 raise
-            raise GanflowError(f"{error}{chr(10) if isinstance(error, RecipeError) else '; '}{written}") from error
+            raise GanflowError(error.text + ("\n" if problems else "; ") + written) from error
         named = " and ".join(f"plugin '{name}' of {origin(**plugin)}" for name, plugin in lost.items())
         here = ", ".join(filter(None, map(_installed, lost)))
         now = f"and there is {here} now" if here else f"which {'are' if len(lost) > 1 else 'is'} not installed"

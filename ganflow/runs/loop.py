@@ -233,7 +233,9 @@ class Loop:
         rule: Rule | None = None
         if self.metrics.metrics and cadence.due(cadence.evaluate, round):
             scores, rule = self._evaluate(report)
-        best = rule is not None and rule.improves(self.best["score"] if self.best else None)
+        # a run that goes on with other metrics may have been judged by another one
+        before = self.best if rule and self.best and self.best.get("metric") in (None, rule.score.name) else None
+        best = rule is not None and rule.improves(before["score"] if before else None)
         if rule and best:
             self.best = {"metric": rule.score.name, "score": rule.score.value, "round": round}
             if rule.score.error is not None:

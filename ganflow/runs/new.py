@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ganflow.addresses import recorded
+from ganflow.advised import option
 from ganflow.engine.feed import keyed_generator
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
@@ -171,8 +172,8 @@ def fill_folder(folder: RunFolder, recipe: Recipe, values: dict[str, Any], held:
         cause = error if isinstance(error, OSError) else error.__cause__
         if not isinstance(cause, OSError):
             raise
-        why = f"{cause.strerror}; choose another with --runs"
-        raise GanflowError(f"cannot write in the run's folder {folder.path}: {why}") from cause
+        why = f"{cause.strerror}; choose another with " + option("--runs")
+        raise GanflowError(f"cannot write in the run's folder {folder.path}: " + why) from cause
 
 
 def clear_unfinished(folder: RunFolder) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ganflow.advised import in_shell
 from ganflow.printing import Unread, escaped, say
 from ganflow.runs import notebook
 from ganflow.runs.folders import here
@@ -55,6 +56,7 @@ class Shown:
 
     def note(self, text: str) -> None:
         """Show a line above what is drawn: "samples/round-00000500.png"."""
+        text = in_shell(text)
         _log.info(text)
         if self._live is not None:
             self._live.console.print(escaped(text), markup=False, highlight=False, soft_wrap=True)

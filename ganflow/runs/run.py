@@ -26,7 +26,7 @@ from ganflow.engine.player import parts_of
 from ganflow.engine.rendezvous import Lost
 from ganflow.engine.speed import choose, worth_compiling
 from ganflow.engine.trainer import Diverged, Trainer
-from ganflow.errors import GanflowError, Unreadable
+from ganflow.errors import GanflowError, Unreadable, in_shell_of
 from ganflow.evaluation.data_line import data_line
 from ganflow.machine import broken
 from ganflow.plugins.loading import ended_from_outside, plugins_fault
@@ -34,7 +34,7 @@ from ganflow.printing import plural
 from ganflow.recipe import Recipe
 from ganflow.runs import checkpoints
 from ganflow.runs.alarms import Alarms, against_not_finite, not_finite, record, watched
-from ganflow.runs.amend import after_divergence, same_data, set_rates
+from ganflow.runs.amend import after_divergence, again, change_of, same_data, set_rates
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.interruption import Interruption, interruptible
 from ganflow.runs.loading import describe, fitting, load_average
@@ -111,7 +111,7 @@ class Outcome:
     Attributes:
         status: "finished", "interrupted" or "stopped" (saved, can be resumed).
         signal: the number of the signal that interrupted it, else 0.
-        alarm: the alarm that stopped it, in a sentence.
+        alarm, advice: the alarm that stopped it; how it is trained on, where it had ended before; each in a sentence.
     """
 
     folder: RunFolder
@@ -119,6 +119,7 @@ class Outcome:
     round: int
     signal: int = 0
     alarm: str = ""
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -366,14 +367,13 @@ class Run(Parts):
             kept = f"the last good checkpoint is {found.path}" if found else "there is no checkpoint yet"
             advice = against_not_finite(self.recipe, str(error), self.trainer.game)
             how = after_divergence(folder, self.recipe, str(error), bool(found)) if not self.options.trial else ""
-            failure = GanflowError(f"{error}; {kept}. Try {advice}" + (f": {how}" if how else ""))
+            failure = GanflowError(f"{error}; {kept}. Try {advice}" + (": " + how if how else ""))
         elif isinstance(error, (Lost, Unreadable)) and not self.options.trial:
-            again = f"ganflow run --resume {folder.reference()} {getattr(error, 'override', '')}".rstrip()
-            failure = type(error)(f"{error}; go on from the last checkpoint with: {again}")
+            failure = type(error)(error.text + "; go on from the last checkpoint with: " + again(folder, change_of(error)))
         elif isinstance(error, (Exception, SystemExit)):
             failure = plugins_fault(error, f"after {plural(self.trainer.round, 'round')}", f"the traceback is in {log}") or error
         with suppress(OSError, GanflowError):  # a full disk must not hide the error itself
-            folder.update(status=status, round=self.trainer.round, error=str(failure) or type(failure).__name__)
+            folder.update(status=status, round=self.trainer.round, error=in_shell_of(failure))
             if isinstance(error, Diverged):
                 record(folder, not_finite(error, advice))
             if status == "failed":

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ganflow.advised import command
 from ganflow.contract.loss import Report
 from ganflow.engine.distributed import Group
 from ganflow.errors import GanflowError
@@ -25,9 +26,8 @@ from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.loading import find_checkpoint, is_exported, load_weights, only_damaged, origin_of
 from ganflow.runs.loop import Follower, Result
 from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
-from ganflow.runs.progress import Progress
 from ganflow.runs.run import Outcome, Run, RunOptions, built
-from ganflow.runs.trying import inherited, refused, tried
+from ganflow.runs.trying import check_best, inherited, refused, tried
 from ganflow.runs.workers import started_workers
 
 Send = Callable[[Recipe, Path], Callable[[RunFolder], Follower] | None]
@@ -197,7 +197,7 @@ def resume(
     if is_exported(folder):
         recipe_file, weights = (shlex.quote(str(folders.here(folder.path / name))) for name in (folder.recipe.name, WEIGHTS))
         raise GanflowError(f"run {folder.id} is exported: it has the generator's weights, and no training to go on with; begin "
-                           f"one from them: ganflow run {recipe_file} train.start_from={weights}")  # fmt: skip
+                           "one from them: " + command(f"ganflow run {recipe_file} train.start_from={weights}"))  # fmt: skip
     had = recipe_of_run(folder)
     wanted = recipe or read_recipe(folder.recipe, overrides)
     changes = Changes.between(had, wanted)
@@ -215,11 +215,13 @@ def resume(
             raise GanflowError(f"train.rounds: {wanted.train.rounds} is too few, {found.round} are played already")
         if found and found.round == wanted.train.rounds and before.status == "finished":
             hint = to_train_on(folder, wanted, found.round, () if recipe else overrides)
-            Progress(found.round, found.round, quiet=quiet).note(f"run {folder.id} has finished already; to train on: {hint}")
-            return Outcome(folder, "finished", found.round)
+            advice = f"run {folder.id} has finished already; to train on: " + hint
+            return Outcome(folder, "finished", found.round, advice=advice)
         n = before.workers if workers is None else workers
         group = held.enter_context(started_workers(wanted, n, before.threads if n == before.workers else 0))
         run = built(wanted, options, before, group)
+        if changes.metrics:
+            check_best(wanted, run.metrics)
         if changes.moves_data and not same_data(before, run.values["data"]["fingerprint"]):
             raise refused(folder, changes.moves_data, wanted, overrides, ", for there are other data (of another fingerprint)")
         source: Checkpoint | None = None
@@ -295,14 +297,14 @@ def _follow(
         if following and not following.path.resolve().is_relative_to(around.resolve()):
             raise GanflowError(
                 f"run.json of run {run} says that it goes on in {following.path}, which is not in the runs folder "
-                f"{around}; to go on there: ganflow run --resume {shlex.quote(str(following.path))}"
+                f"{around}; to go on there: " + command(f"ganflow run --resume {shlex.quote(str(following.path))}")
             )
         if following and following.is_run():
             outcome = resume(following, quiet=quiet, workers=workers, send=send, on_report=on_report)
         else:
             if newest(outcome.folder.checkpoints)[1]:
                 raise GanflowError(f"the newest checkpoint of run {run}, which the next starts from, is damaged; play its last "
-                                   f"rounds again: ganflow run --resume {outcome.folder.reference()}")  # fmt: skip
+                                   "rounds again: " + command(f"ganflow run --resume {outcome.folder.reference()}"))  # fmt: skip
             first, *rest = record.then
             recipe = recipe_of(first)
             # an id is right in a folder that is moved, too

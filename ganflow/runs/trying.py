@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ganflow.advised import command
 from ganflow.contract.game import Metric
 from ganflow.engine.build import build_game, build_metrics, pick_device
 from ganflow.engine.game import Game
@@ -104,8 +105,10 @@ def refused(folder: RunFolder, lines: Sequence[str], wanted: Recipe, overrides: 
         GanflowError: (instead) the recipe cannot be run at all.
     """
     listed = "".join(f"\n  {line}" for line in lines)
-    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:{listed}\nundo them, or "
-                        f"{_elsewhere(folder, wanted, overrides)}")  # fmt: skip
+    if any(line.startswith("name: ") for line in lines):
+        listed += "\na run keeps its name, which its folder has; the one that MLflow shows may change: track.run_name=…"
+    otherwise = _elsewhere(folder, wanted, overrides)
+    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:{listed}\nundo them, or " + otherwise)
 
 
 def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> str:
@@ -117,17 +120,17 @@ def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> s
     root, reference = folder.path.parent.parent, folder.reference()
     new = shlex.join(["ganflow", "run", str(folders.here(Path(wanted.file).absolute())), *overrides])
     if wanted.train.start_from != recipe_of_run(folder).train.start_from:  # another's weights are asked for
-        return f"begin a new run: {new}"
+        return "begin a new run: " + command(new)
     fresh = wanted.copied()
     fresh.train.start_from = str(folder.path)
     try:
         for _ in tried([fresh], root):
             pass
-        return f"start a new run from its weights: {new} train.start_from={reference}"
+        return "start a new run from its weights: " + command(f"{new} train.start_from={reference}")
     except GanflowError:
         for _ in tried([wanted], root):
             pass
-        return f"begin a new run, whose networks its weights do not fit: {new}"
+        return "begin a new run, whose networks its weights do not fit: " + command(new)
 
 
 def _game_of(recipe: Recipe) -> Game:
@@ -178,4 +181,4 @@ def _source(source: str, root: Path) -> Checkpoint:
         return find_checkpoint(folders.find_run(str(file) if source.startswith("~") else source, root))
     except NewestDamaged as error:
         this = shlex.quote(f"train.start_from={folders.here(error.instead)}")
-        raise GanflowError(f"train.start_from: {error}; to start from that: {this}") from None
+        raise GanflowError("train.start_from: " + error.text + f"; to start from that: {this}") from None

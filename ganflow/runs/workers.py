@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ganflow import child
+from ganflow.advised import Advised
 from ganflow.engine.build import pick_device
 from ganflow.engine.distributed import Group
 from ganflow.engine.rendezvous import Lost
@@ -110,7 +111,7 @@ def _sentence(error: BaseException, parts: Parts | None) -> str:
     if isinstance(error, (Exception, SystemExit)):
         when = f"after {plural(parts.trainer.round, 'round')}" if parts else "when the run was built"
         error = plugins_fault(error, when, "the traceback is in the run's error.txt") or error
-    return str(error) if isinstance(error, GanflowError) else f"{type(error).__name__}: {error}"
+    return error.in_shell if isinstance(error, GanflowError) else f"{type(error).__name__}: {error}"
 
 
 def _devices(name: str, workers: int) -> list[str]:
@@ -121,7 +122,8 @@ def _devices(name: str, workers: int) -> list[str]:
     there = torch.cuda.device_count()
     if there < workers:
         raise GanflowError(
-            f"{workers} workers need {workers} GPUs and this machine has {there}; use --workers {there}, or train.device=cpu"
+            f"{workers} workers need {workers} GPUs and this machine has {there}; use "
+            + Advised(f"workers={there}", f"--workers {there}") + ", or train.device=cpu"
         )
     return [f"cuda:{i}" for i in range(workers)]
 

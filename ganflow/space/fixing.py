@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ganflow.advised import Advised, change, command, joined
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue
 from ganflow.recipe import Recipe, read_recipe
@@ -42,11 +43,13 @@ def read_fixed(
     gone = [key for key in when if key not in fixed and _never(when[key], fixed, values)]
     if not set(domains) - {*fixed, *gone}:
         alone = _run(recipe, source, overrides)
-        raise GanflowError(f"the command line sets {' and '.join(fixed)}, and nothing else is searched; train it with: {alone}")
+        where = Advised("the arguments set", "the command line sets")
+        raise GanflowError(where + f" {' and '.join(fixed)}, and nothing else is searched; train it with: " + command(alone))
     overrides += [f"~tune.space.{key}" for key in (*fixed, *gone)]
     without = f", nor {' and '.join(gone)}, whose conditions never hold then" if gone else ""
     recipe = read_recipe(source, overrides, catalogue)
-    recipe.notes.append(f"{' and '.join(fixed)}: set on the command line, and not searched{without}")
+    where = Advised("set by the arguments", "set on the command line")
+    recipe.notes.append(f"{' and '.join(fixed)}: " + where + f", and not searched{without}")
     return recipe, overrides
 
 
@@ -105,9 +108,10 @@ def _without_sense(
             break
     listed = "; ".join(f"tune.space.{key}: {text}" for key, text in reasons.items())
     if len(gone) == len(domains):
-        return GanflowError(f"{listed}; the changes leave nothing to search: train it with: {_run(recipe, source, overrides)}")
-    drops = shlex.join(f"~tune.space.{key}" for key in gone)
-    return GanflowError(f"{listed}; the changes leave nothing there; to search the rest, add {drops}")
+        alone = command(_run(recipe, source, overrides))
+        return GanflowError(f"{listed}; the changes leave nothing to search: train it with: " + alone)
+    drops = joined(" ", (change(f"~tune.space.{key}") for key in gone))
+    return GanflowError(f"{listed}; the changes leave nothing there; to search the rest, add " + drops)
 
 
 def _run(recipe: Recipe, source: Source, overrides: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow import machine
+from ganflow.advised import Advised, command, in_a_shell, option, see, unnamed
 from ganflow.engine.memory import Estimate, doubtful
 from ganflow.errors import GanflowError
 from ganflow.evaluation.survey import examined
@@ -78,7 +79,8 @@ def make_plan(source: Source, overrides: Sequence[str] = (), *, new: bool = True
 
     recipe, space = read_searched(source, overrides)
     if recipe.tune is None or space is None:
-        raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: ganflow recipes copy sweeps/asha")
+        example = command("ganflow recipes copy sweeps/asha")
+        raise GanflowError(f"{recipe.file} has no section 'tune'; what one looks like: " + example)
     if recipe.tune.seeds_from(0) and "train.seed" in space.keys:
         how = "a seed that is searched is the luckiest one; leave it out of the space"
         raise wrong(recipe, "seeds", f"every trial has these seeds, and tune.space tries others for train.seed: {how}")
@@ -186,8 +188,8 @@ def begin(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     except FileExistsError:
         raise _taken(folder) from None
     except OSError as error:
-        how = f"{error.strerror}; choose another with --runs"
-        raise GanflowError(f"cannot make the sweep's folder {folder.path}: {how}") from None
+        how = f"{error.strerror}; choose another with " + option("--runs")
+        raise GanflowError(f"cannot make the sweep's folder {folder.path}: " + how) from None
     return folder
 
 
@@ -198,7 +200,8 @@ def free_folder(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
         GanflowError: there is one of this name, or it cannot be one.
     """
     if name is not None and not NAME.fullmatch(name):
-        raise GanflowError(f"--name: {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
+        what = Advised("name", "--name")
+        raise GanflowError(what + f": {name[:50]!r} cannot name a folder; use letters, digits, '.', '_' and '-'")
     check_readable(root)
     numbered = (f"{plan.recipe.name}-sweep-{number}" for number in itertools.count(1))
     folder = SweepFolder((root / (name or next(n for n in numbered if not (root / n).exists()))).absolute())
@@ -207,13 +210,15 @@ def free_folder(plan: Plan, root: Path, name: str | None = None) -> SweepFolder:
     above = next(path for path in folder.path.parents if os.path.lexists(path))
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         why = "it is no folder" if not above.is_dir() else "you may not write there"
-        raise GanflowError(f"cannot make the sweep's folder {folder.path} in {above}: {why}; choose another with --runs")
+        other = "choose another with " + option("--runs")
+        raise GanflowError(f"cannot make the sweep's folder {folder.path} in {above}: {why}; " + other)
     return folder
 
 
 def _taken(folder: SweepFolder) -> GanflowError:
-    how = f"go on with it: ganflow tune --resume {folder.reference()}, or choose another --name"
-    return GanflowError(f"there is already a folder {folder.path}; {how}")
+    again = command(f"ganflow tune --resume {folder.reference()}")
+    how = "go on with it: " + again + ", or choose another " + option("--name")
+    return GanflowError(f"there is already a folder {folder.path}; " + how)
 
 
 def find(name: str, root: Path) -> SweepFolder:
@@ -222,6 +227,8 @@ def find(name: str, root: Path) -> SweepFolder:
     Raises:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
+    if not name.strip():
+        raise GanflowError(unnamed("sweep"))
     check_readable(root, Path(name), root / name)
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
     if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
@@ -230,14 +237,16 @@ def find(name: str, root: Path) -> SweepFolder:
     if not there:
         if found and found[0].records.exists():
             raise GanflowError(f"{found[0].path / 'run.json'} is missing: the sweep cannot go on without it")
-        raise GanflowError(f"no sweep '{name}' in {root}/ (ganflow sweeps lists them)")
+        raise GanflowError(f"no sweep '{name}' in {root}/" + see("ganflow sweeps", " lists them"))
     folder = there[0]
     folders.check(folder)
     if folder.read().kind != "sweep":
-        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: ganflow run --resume {folder.reference()}")
+        again = command(f"ganflow run --resume {folder.reference()}")
+        raise GanflowError(f"{folder.path} is a run, not a sweep; go on with it: " + again)
     if folder.read().seeds:
-        how = f"go on with it: ganflow run --resume {folder.reference()}"
-        raise GanflowError(f"{folder.sweep} was begun by `ganflow run --seeds`; {how}")
+        again = in_a_shell(f"ganflow run --resume {folder.reference()}")
+        begun = Advised("ganflow.run_seeds", "`ganflow run --seeds`")
+        raise GanflowError(f"{folder.sweep} was begun by " + begun + "; go on with it: " + again)
     if not folder.recipe.exists():
         raise GanflowError(f"{folder.recipe} is missing: the sweep cannot go on without it")
     return folder

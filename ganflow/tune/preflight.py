@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ganflow import machine
 from ganflow.addresses import is_http
+from ganflow.advised import joined
 from ganflow.cluster import compat
 from ganflow.cluster.address import Address, parse_address
 from ganflow.cluster.joining import PATIENCE, connect
@@ -53,7 +54,7 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
     if (parse_address(address) if isinstance(address, str) else address).kind != "local":
         faults += check_nodes(folder.path, distributions(plan.recipe), deadline)
     if faults:
-        raise GanflowError("\n".join(faults))
+        raise GanflowError(joined("\n", faults))
     return notes
 
 
@@ -74,7 +75,7 @@ def rehearse(plan: Plan, runs: Path, address: Address | str = "local", name: str
     if address.kind in ("auto", "cluster"):
         with connect(address):
             if short := _where_written(plan, "tune.resources", infeasible(plan.tune, alive_nodes())):
-                raise GanflowError("\n".join(short))
+                raise GanflowError(joined("\n", short))
     notes = list(plan.recipe.notes)
     pack_of(plan, notes.append)
     if uri := tracking_uri(plan.recipe):
@@ -116,9 +117,9 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
         try:
             pick_device(device)
         except GanflowError as error:
-            faults += _where_written(plan, "train.device", [str(error)])
+            faults += _where_written(plan, "train.device", [error.text])
     if faults:
-        raise GanflowError("\n".join(faults))
+        raise GanflowError(joined("\n", faults))
     if local and plan.memory and (picked := pick_device(device)).type == "cpu":
         check_estimate(plan.recipe, plan.memory, picked, alike=at_once(tune))
 
@@ -153,7 +154,7 @@ def _where_written(plan: Plan, key: str, faults: list[str]) -> list[str]:
     lines = plan.recipe.lines
     there = [line for path, line in lines.items() if path == key or path.startswith(f"{key}.")]
     line = min(there) if there else lines.get(key.partition(".")[0], 0)
-    return [str(Problem(line, fault, plan.recipe.file)) for fault in faults]
+    return [Problem(line, fault, plan.recipe.file).located for fault in faults]
 
 
 def _ships() -> bool:

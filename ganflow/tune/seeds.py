@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ganflow.advised import option
 from ganflow.errors import GanflowError
 from ganflow.evaluation.evaluate import Spread, spreads
 from ganflow.evaluation.scores import rule
@@ -105,7 +106,8 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
             tracking={**to, "run_name": to["run_name"] or folder.sweep, "images": False, "log_model": False},
         )
     except OSError as error:
-        raise GanflowError(f"cannot make the folder {folder.path}: {error.strerror}; choose another with --runs") from None
+        other = "choose another with " + option("--runs")
+        raise GanflowError(f"cannot make the folder {folder.path}: {error.strerror}; " + other) from None
     return folder
 
 
@@ -179,8 +181,8 @@ def _train(folder: SweepFolder, recipe: Recipe, number: int, seed: int, quiet: b
         if broken(error):
             raise
         diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
-        folder.record(number, state="diverged" if diverged else "failed", error=str(error))
-        say(f"seed {seed}: {error}", err=True)
+        folder.record(number, state="diverged" if diverged else "failed", error=error.in_shell)
+        say(f"seed {seed}: {error.in_shell}", err=True)
     else:
         if outcome.status == "interrupted":
             folder.record(number, state="waiting", round=outcome.round)

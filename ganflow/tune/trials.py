@@ -180,7 +180,7 @@ class TrialState:
     def failed(self, error: GanflowError) -> dict[str, Any]:
         """Result of a trial that went wrong."""
         diverged = isinstance(error, Diverged) or isinstance(error.__cause__, Diverged)
-        return {**self.result("diverged" if diverged else "failed", scored=False), "error": str(error)}
+        return {**self.result("diverged" if diverged else "failed", scored=False), "error": error.in_shell}
 
 
 def _finite(score: float) -> float | None:

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     game = load_game(folder, args.checkpoint)
     if "encode" not in game.signatures:
         raise GanflowError(f"run {folder.name} {folder.id} reconstructs nothing: its generator has no encoder; "
-                           "the recipes vae_digits and autoencoder_digits have one")  # fmt: skip
+                           "those of vae_digits and autoencoder_digits have one: ganflow run vae_digits")  # fmt: skip
     if args.images:
         data, x = None, _read(args.images, game, folder)
     else:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import ganflow
+from ganflow.api.arguments import check_callback
 from ganflow.api.changes import as_typed, metrics_typed
 from ganflow.cli.main import main
 from ganflow.recipe import read_recipe
@@ -116,6 +117,43 @@ def test_random_numbers_and_threads_of_the_caller_stay(tiny, runs):
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+async def _waited(report):
+    pass
+
+
+def _yielded(report):
+    yield
+
+
+class _Called:
+    async def __call__(self, report):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda: 1, r"and this one takes \(\); write e\.g\. on_report=lambda report: …"),
+        (lambda report, more: 1, r"and this one takes \(report, more\)"),
+        (lambda *, report: 1, r"and this one takes \(\*, report\)"),
+        (_waited, "makes something that nobody runs"),
+        (_yielded, "makes something that nobody runs"),
+        (_Called(), "makes something that nobody runs"),
+    ],
+)
+def test_a_callback_that_cannot_be_called_is_refused_before_anything_starts(tiny, runs, wrong, why):
+    with pytest.raises(ganflow.GanflowError, match=rf"^on_report: a function that takes a ganflow\.Report is wanted, .*{why}"):
+        ganflow.run(tiny, quiet=True, on_report=wrong)
+    assert not runs.exists()
+    with pytest.raises(ganflow.GanflowError, match=r"^on_report: "):
+        ganflow.resume("latest", on_report=wrong)
+
+
+@pytest.mark.parametrize("right", [print, dict, [].append, lambda *all: 1, lambda report, more=1: 1, math.isnan, type])
+def test_what_takes_one_argument_is_a_callback(right):
+    check_callback("on_report", right)
+
+
 @pytest.mark.parametrize("recipe", [3, None, ["ring"]])
 def test_what_is_no_recipe_is_refused(recipe, runs):
     for function in (ganflow.run, ganflow.sweep, lambda recipe: ganflow.run_seeds(recipe, 2)):
@@ -138,14 +176,18 @@ def test_nothing_is_trained_for_arguments_that_are_wrong(tiny, runs):
 
 def test_advice_is_as_one_types_it(tiny, runs):
     run = ganflow.run(tiny, quiet=True)
-    with pytest.raises(ganflow.GanflowError, match=r"recipe.yaml loss=hinge 'modifiers=\[\]' train.start_from="):
+    with pytest.raises(ganflow.GanflowError) as refused:
         ganflow.resume(run, {"loss": "hinge", "modifiers": []})
+    _, _, typed = refused.value.in_shell.rpartition(": ganflow run ")
+    assert typed == f"runs/tiny/{run.id}/recipe.yaml loss=hinge 'modifiers=[]' train.start_from={run.id}"
+    _, _, called = str(refused.value).rpartition(": ganflow.run(")
+    assert called == f'"runs/tiny/{run.id}/recipe.yaml", {{"loss": "hinge", "modifiers": [], "train.start_from": "{run.id}"}})'
 
 
 def test_one_mistake_is_one_line(runs):
     with pytest.raises(ganflow.GanflowError) as refused:
         ganflow.run("ring", {"train.rounds": "five"})
-    assert str(refused.value) == "command line: train.rounds: 'five' is not an integer"
+    assert str(refused.value) == "arguments: train.rounds: 'five' is not an integer"
 
 
 def test_a_run_that_was_opened_goes_on(tiny, runs):
@@ -169,4 +211,4 @@ def test_a_sweep_does_not_go_on_as_a_run(tiny, runs):
     for name in ("tiny-seeds-1", ganflow.load_sweep("latest")):
         with pytest.raises(ganflow.GanflowError) as refused:
             ganflow.resume(name)
-        assert str(refused.value) == "tiny-seeds-1 is a sweep; go on with it: ganflow run --resume tiny-seeds-1"
+        assert str(refused.value) == "tiny-seeds-1 is a sweep; go on with it: in a shell: ganflow run --resume tiny-seeds-1"

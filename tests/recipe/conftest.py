@@ -52,7 +52,7 @@ class Reader:
         """Everything that is wrong with it, as it is printed; never empty."""
         with pytest.raises(RecipeError) as caught:
             self(text, *overrides, file=file)
-        printed = str(caught.value).split("\n")
+        printed = caught.value.in_shell.split("\n")
         assert len(printed) == len(caught.value.problems) >= 1
         return printed
 
@@ -64,7 +64,7 @@ class Reader:
     def refused(self, text: str | bytes, *overrides: str) -> str:
         with pytest.raises(GanflowError) as caught:
             self(text, *overrides)
-        return str(caught.value)
+        return caught.value.in_shell
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_a_long_chain_ends(files):
 
 
 def test_not_on_the_command_line():
-    with pytest.raises(GanflowError, match="unknown section 'extends'; it goes into a file, and not on the command line"):
+    with pytest.raises(GanflowError, match="unknown section 'extends'; it goes into a file, and is no change"):
         read_recipe("wgan", ["extends=gan"])
 
 

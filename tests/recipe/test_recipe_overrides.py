@@ -231,7 +231,7 @@ def test_a_reference_in_a_sweeps_recipe(read, good, catalogue):
 def test_values_without_a_recipe():
     assert assignments(["a.b=photos #1", "c=1e-4", "d={use: x}", "e='2'"]) == {
         "a.b": "photos #1", "c": 1e-4, "d": {"use": "x"}, "e": "2"}  # fmt: skip
-    with pytest.raises(RecipeError, match="command line: f: not valid YAML"):
+    with pytest.raises(RecipeError, match="arguments: f: not valid YAML"):
         assignments(["f=[1"])
 
 

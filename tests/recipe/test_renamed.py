@@ -69,7 +69,7 @@ def test_a_plugins_name_may_stand_in_front(old):
 def test_the_command_line_wins_by_either_name(old, change, rounds):
     recipe = read_recipe(old, [change])
     assert recipe.train.rounds == rounds
-    line = "command line" if "epochs" in change else "old.yaml:11"
+    line = "arguments" if "epochs" in change else "old.yaml:11"
     assert any(note.startswith(f"{line}: warning: train.epochs: ") for note in recipe.notes)
 
 

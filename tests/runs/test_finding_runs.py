@@ -72,7 +72,7 @@ def test_which_run_is_meant_is_not_clear(root, meant, sentence):
 
 def test_a_file_in_the_place_of_a_folder(tmp_path):
     (tmp_path / "a").touch()
-    with pytest.raises(GanflowError, match=r"cannot make the run's folder .*/a/.*: File exists; choose another with --runs"):
+    with pytest.raises(GanflowError, match=r"cannot make the run's folder .*/a/.*: File exists; choose another with runs=…"):
         create(tmp_path, "a")
 
 

@@ -213,7 +213,7 @@ def test_a_run_that_diverged_goes_on_as_advised(work, ganflow):
 
 def test_advice_that_no_run_can_take_up_starts_another(work, ganflow):
     run = trained(work, ganflow, *PLAIN)
-    command = by_command(run, "train.clip_grad=1", kept=True)
+    command = by_command(run, "train.clip_grad=1", kept=True).in_shell
     assert command == f"ganflow run runs/tiny/{run.id}/recipe.yaml train.clip_grad=1 train.start_from={run.id}"
     assert typed(ganflow, f"{command} train.rounds=1")[0] == 0
 
