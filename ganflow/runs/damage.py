@@ -1,4 +1,4 @@
-"""Damaged lines of a journal: what is said of them, once, and who goes on without them."""
+"""Damaged lines of a journal: the sentences about them, and readers that go on without them."""
 
 from __future__ import annotations
 
