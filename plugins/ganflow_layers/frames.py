@@ -42,7 +42,7 @@ class _Pool:
         self._lock = threading.Lock()
         self._free: list[_Picture] = []
 
-    def take(self, file: Path, frame: int) -> _Picture:
+    def open(self, file: Path, frame: int) -> _Picture:
         """A picture at this frame, or at one before it."""
         found = os.stat(file)
         about = (os.getpid(), str(file), found.st_mtime_ns, found.st_size, found.st_ino)
@@ -79,7 +79,7 @@ def opened(file: Path | bytes, frame: int = 0) -> Iterator[Image.Image]:
             image.seek(frame)
             yield image
         return
-    picture = _POOL.take(file, frame)
+    picture = _POOL.open(file, frame)
     try:
         picture.image.seek(frame)
         yield picture.image
