@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,23 +27,23 @@ def call(game: Game, name: str, inputs: Sequence[Any], named: Mapping[str, Any],
     Raises:
         ValueError: there is no such signature, or inputs do not suit it.
     """
-    signature = game.signature(name)
-    sources = signature.inputs
-    wanted = ", ".join(f"{argument} {described(game, source)}" for argument, source in sources.items())
+    sources = game.signature(name).inputs
+    ports = {argument: port_of(game, source) for argument, source in sources.items()}
+    wanted = ", ".join(f"{argument} {port}" for argument, port in ports.items())
     first = dict(zip(sources, inputs, strict=False))
     if len(inputs) > len(sources) or {*first, *named} != set(sources) or first.keys() & named.keys():
         found = " and ".join([*([f"{len(inputs)} by position"] if inputs else []), *named])
         raise ValueError(f"'{name}' takes {wanted}, and is called with {found or 'nothing'}")
     tensors = {argument: as_tensor(argument, each) for argument, each in {**first, **named}.items()}
-    for argument, source in sources.items():
-        if not suits(game, source, tensors[argument]):
-            raise ValueError(f"{argument}: {described(game, source)} is wanted, not {_shown(tensors[argument])}")
+    for argument, port in ports.items():
+        if not port.suits(tensors[argument]):
+            raise ValueError(f"{argument}: {port} is wanted, not {_shown(tensors[argument])}{port.beyond(tensors[argument])}")
     if len({len(t) for t in tensors.values()}) > 1:
         counts = ", ".join(f"{len(t)} of {argument}" for argument, t in tensors.items())
         raise ValueError(f"'{name}' takes as many of each, not {counts}")
     try:
         return game.call(name, *(tensors[argument] for argument in sources), seed=seed)
-    except (RuntimeError, TypeError, IndexError, AssertionError) as error:
+    except (RuntimeError, TypeError, IndexError, AttributeError, AssertionError) as error:
         if "allocate" in str(error):
             raise
         found = ", ".join(f"{argument} {_shown(t)}" for argument, t in tensors.items())
@@ -56,37 +58,74 @@ def as_tensor(name: str, value: Any) -> Tensor:
         raise ValueError(f"{name}: a tensor or an array of numbers is wanted, not a {type(value).__name__}") from None
     if t.dim() == 0:
         raise ValueError(f"{name}: several examples are wanted, (n, …), not a single number")
+    if not len(t):
+        raise ValueError(f"{name}: an example or more is wanted, not none: {_shown(t)}")
     return t
 
 
-def suits(game: Game, source: str, t: Tensor) -> bool:
-    """Return whether a tensor can be an input from this source, as far as that is known: an image may have another size, classes
-    may be shares of each, and what another signature makes may be anything."""
-    if source == Z and game.prior is not None:
-        return tuple(t.shape[1:]) == game.prior.shape and t.is_floating_point()
-    if source not in game.data.fields:
-        return True
-    field = game.data.fields[source]
-    if field.classes and not t.is_floating_point():
-        return t.dim() == 1 and not t.is_complex() and bool(((t >= 0) & (t < len(field.classes))).all())
-    if not t.is_floating_point():
-        return False
-    if field.classes:
-        return tuple(t.shape[1:]) == (len(field.classes),)
-    return tuple(t.shape[1:2]) == field.shape[:1] and t.dim() == 4 if field.is_image else tuple(t.shape[1:]) == field.shape
+@dataclass(frozen=True)
+class Port:
+    """Meaning of an input of a signature.
+
+    Attributes:
+        shape: of an example; None where it is not known.
+        picture: its sides may be others: only channels count.
+        bounds: of its numbers, as they are in training.
+        classes: how many there are, where an input is one of them, or shares of each; else 0.
+        maker: the signature that makes such an input, where neither the prior nor the data have it.
+    """
+
+    shape: Sequence[int] | None
+    picture: bool = False
+    bounds: tuple[float, float] | None = None
+    classes: int = 0
+    maker: str = ""
+
+    def suits(self, t: Tensor) -> bool:
+        """Return whether a tensor can be such an input: shape, type, and finite numbers in float32."""
+        if t.is_complex() or self.beyond(t) or (not self.classes and not t.is_floating_point()):
+            return False
+        if self.classes:
+            return tuple(t.shape[1:]) == ((self.classes,) if t.is_floating_point() else ())
+        if self.shape is None:
+            return True
+        if self.picture:
+            return t.dim() == 4 and t.shape[1] == self.shape[0]
+        return tuple(t.shape[1:]) == tuple(self.shape)
+
+    def beyond(self, t: Tensor) -> str:
+        """The first number that cannot be taken, for a message: " with nan"; empty where there is none."""
+        if t.is_complex():
+            return ""
+        wrong = ~t.float().isfinite() if t.is_floating_point() else (t.long() < 0) | (t.long() >= (self.classes or torch.inf))
+        return f" with {t[wrong][0].item():g}" if wrong.any() else ""
+
+    def __str__(self) -> str:
+        """Shape and type, as far as they are known: (n, 2) floats."""
+        if self.classes:
+            return f"(n) whole numbers from 0 to {self.classes - 1}"
+        made = f", as '{self.maker}' makes" if self.maker else ""
+        if self.shape is None:
+            return f"(n, …) floats{made}"
+        return _shape(self.shape) + (f" in [{self.bounds[0]:g}, {self.bounds[1]:g}]" if self.bounds else made)
 
 
-def described(game: Game, source: str) -> str:
-    """The shape and type of inputs from a source, as far as they are known: (n, 2), floats."""
+def port_of(game: Game, source: str) -> Port:
+    """The meaning of inputs from a source: the prior's draws, a field, or what another signature makes."""
     if source == Z and game.prior is not None:
-        return _shape(game.prior.shape)
-    if source not in game.data.fields:
-        return f"(n, …), as '{source}' is made"
-    field = game.data.fields[source]
-    if field.classes:
-        return f"(n) whole numbers from 0 to {len(field.classes) - 1}"
-    bounded = field.low is not None and field.high is not None
-    return _shape(field.shape) + (f" in [{field.low:g}, {field.high:g}]" if bounded else "")
+        return Port(game.prior.shape)
+    if source in game.data.fields:
+        field = game.data.fields[source]
+        bounds = None if field.low is None or field.high is None else (field.low, field.high)
+        return Port(field.shape, field.is_image, bounds, len(field.classes))
+    for name, each in game.signatures.items():
+        if each.output == source and source not in each.inputs.values():
+            with suppress(KeyError, RuntimeError, TypeError, ValueError):  # it takes what yet another one makes
+                blank = game.blank(1)
+                made = game.call(name, *(blank[of] for of in each.inputs.values()))
+                return Port(tuple(made.shape[1:]), made.dim() == 4, maker=name)
+            return Port(None, maker=name)
+    return Port(None)
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -15,6 +15,7 @@ from ganflow.evaluation.compare import Measured, shared
 from ganflow.evaluation.evaluate import over
 from ganflow.evaluation.scores import grouped, protocol_difference
 from ganflow.runs import evaluations
+from ganflow.runs.damage import Left
 from ganflow.runs.folders import RunFolder, check
 from ganflow.runs.journal import last_entries
 
@@ -91,14 +92,17 @@ def over_seeds(runs: Sequence[ComparedRun], named: str) -> ComparedRun:
 
 
 def read_run(folder: RunFolder) -> ComparedRun:
-    """Read a run's record, the end of its journal, and what `ganflow evaluate` has found.
+    """Read a run's record, the end of its journal, and what `ganflow evaluate` has found. Damaged lines of the journal are left
+    out with a warning.
 
     Raises:
-        GanflowError: something of it is damaged.
+        GanflowError: something else is damaged, or all of the journal.
     """
     check(folder)
     record = folder.read()
-    report, evaluation = last_entries(folder.journal)
+    left = Left()
+    report, evaluation = last_entries(folder.journal, left)
+    left.warn(bool(report or evaluation))
     measured = []
     if evaluation:
         for score in grouped(evaluation.values):

@@ -216,12 +216,12 @@ class TrainedRun:
         each name, NaN where it was not reported.
 
         Raises:
-            GanflowError: the journal is damaged.
+            GanflowError: no line of the journal is sound; those that are damaged are left out with a warning.
         """
-        from ganflow.runs.journal import entries
+        from ganflow.runs.journal import sound
 
         rows: dict[int, dict[str, float]] = {}
-        for entry in entries(self.folder.journal):
+        for entry in sound(self.folder.journal):
             rows.setdefault(entry.round, {}).update(entry.values)
         return frame(rows.values(), index=list(rows), index_name="round")
 

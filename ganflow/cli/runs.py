@@ -15,6 +15,7 @@ from ganflow.errors import GanflowError
 from ganflow.errors import origin as origin_of
 from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.printing import say_json
+from ganflow.runs.damage import Left
 from ganflow.runs.folders import RunFolder, all_runs, check, status
 from ganflow.runs.journal import last_entries
 from ganflow.runs.kept import absent, advice
@@ -71,10 +72,11 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
             raise
         damaged = {"status": "damaged", "folder": str(folder.path), "error": str(error)}
         return {"name": folder.name, "id": folder.id, **damaged}
-    fault = ""
+    left, fault = Left(), ""
     try:
-        report, evaluation = last_entries(folder.journal)
-    except GanflowError as error:
+        report, evaluation = last_entries(folder.journal, left)
+        fault = left.text
+    except GanflowError as error:  # it cannot be read
         report, evaluation, fault = None, None, str(error)
     best: Mapping[str, Any] = record.best or {}
     scores = evaluation.values if evaluation else {}

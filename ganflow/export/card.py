@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +13,7 @@ from ganflow.evaluation.scores import Score, figure, grouped
 from ganflow.export.weights import recipe_text
 from ganflow.printing import escaped, plural
 from ganflow.runs import evaluations
+from ganflow.runs.damage import Left
 from ganflow.runs.journal import backwards
 from ganflow.runs.kept import recipe_of_run
 
@@ -175,15 +176,14 @@ def _scores(folder: RunFolder, checkpoint: Checkpoint) -> str:
     return head + "\n".join(f"| {_plain(name)} | {value} | {floor} | {at} | {how} |" for name, value, floor, at, how in rows)
 
 
-def _in_training(folder: RunFolder, checkpoint: Checkpoint) -> Iterator[tuple[int, Score]]:
+def _in_training(folder: RunFolder, checkpoint: Checkpoint) -> list[tuple[int, Score]]:
     """The newest scores until a checkpoint, with their round."""
     known = folder.read().protocols
-    if not folder.journal.exists():
-        return
-    for entry in backwards(folder.journal, _LOOKED_AT):
-        if entry.round <= checkpoint.round and not known.keys().isdisjoint(entry.values):
-            yield from ((entry.round, score) for score in grouped(entry.values) if score.name in known)
-            return
+    left = Left()
+    scored = (e for e in backwards(folder.journal, damaged=left) if e.round <= checkpoint.round)
+    entry = next((e for e in islice(scored, _LOOKED_AT) if not known.keys().isdisjoint(e.values)), None)
+    left.warn(found=True)  # a card can do without scores
+    return [(entry.round, score) for score in grouped(entry.values) if score.name in known] if entry else []
 
 
 def _number(value: Any) -> float | None:

@@ -183,13 +183,15 @@ def to_eight_bits(
 
     Raises:
         UnknownRange: (a ValueError) pixels of 32 bits, or floating-point ones, whose limits are not known.
-        ValueError: there are no pictures of so many channels.
+        ValueError: there are no pictures of so many channels, or numbers are not finite.
     """
     if channels not in _MODES:
         raise ValueError(f"{channels} channels, which no image file has: such are read from .npy")
     mode, alpha = _MODES[channels], channels in (2, 4)
     if image.mode == "F" or image.mode.startswith("I"):  # one channel of grey, which convert() would clip
         values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ValueError("it holds NaN or infinite numbers")
         low, high = limits or (0.0, 65535.0)
         if limits is None and (image.mode == "F" or (image.mode == "I" and not 255 < values.max() <= high)):
             raise UnknownRange(values.min(), values.max())

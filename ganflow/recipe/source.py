@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -208,27 +208,33 @@ def draft(source: Source, overrides: Sequence[str] = (), catalogue: Catalogue | 
     root = extend(_read(path, file, problems), problems, path.parent, catalogue, (path.resolve(),))
     changes.apply(overrides, root, problems, catalogue=catalogue)
     # The recipe in a run's or a sweep's folder has a version, or was written before there was one.
-    kept = path.name == "recipe.yaml" and path.with_name("run.json").is_file()
-    return Draft(root, path.stem, problems, OLDEST if kept else RECIPE_VERSION)
+    return Draft(root, path.stem, problems, OLDEST if _is_kept(path) else RECIPE_VERSION)
 
 
 def _read(path: Path, file: str, problems: Problems) -> Node:
-    """The tree of a file; raises RecipeError where it is no recipe's YAML."""
+    """The tree of a file; raises RecipeError where it is no recipe's YAML, and says of a run's what helps."""
     root = read_yaml(_load(path, file), problems)
     if root is not None and not root.bad and root.value is None:
-        kept = path.with_name("run.json").is_file()
-        how = "put it back as it was, or take it from a backup" if kept else "`ganflow recipes copy wgan` gives one to start from"
-        problems.add(1, f"the recipe is empty; {how}")
+        how = "" if _is_kept(path) else "; `ganflow recipes copy wgan` gives one to start from"
+        problems.add(1, f"the recipe is empty{how}")
     elif root is not None and not root.bad and not isinstance(root.value, dict):
         found = "a list" if isinstance(root.value, list) else f"the single value {root}"
         problems.add(root.line, f"a recipe is a mapping of sections (data: …, generator: …), not {found}")
     if root is None or not isinstance(root.value, dict):
+        if _is_kept(path) and problems:
+            problems[-1] = replace(problems[-1], text=f"{problems[-1].text}; {_PUT_BACK}")
         raise RecipeError(problems)
     return root
 
 
+def _is_kept(path: Path) -> bool:
+    """Tell whether it is the recipe in a run's, or a sweep's, folder."""
+    return path.name == "recipe.yaml" and path.with_name("run.json").is_file()
+
+
 STAGES = "stages"
 _LONGEST_CHAIN = 20
+_PUT_BACK = "put it back as it was, or take it from a backup"  # of a recipe in a run's folder
 
 
 def extend(root: Node, problems: Problems, beside: Path, catalogue: Catalogue | None = None, chain: Sequence[Path] = ()) -> Node:
@@ -305,6 +311,8 @@ def locate(source: str | Path) -> Path:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise GanflowError(f"{shown(str(source))} cannot be a recipe's path: {why}") from None
+    if _is_kept(path):
+        raise GanflowError(f"{source} is missing; {_PUT_BACK}")
     hint = f"{near_matches(str(source))} (`ganflow recipes` lists those that come with ganflow)"
     raise GanflowError(f"no recipe {shown(str(source))}{hint}")
 
@@ -322,5 +330,6 @@ def _load(path: Path, file: str) -> str:
     except UnicodeDecodeError as error:
         problems = Problems(file)
         line = data[: error.start].count(b"\n") + 1
-        problems.add(line, f"not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8")
+        how = _PUT_BACK if _is_kept(path) else "save the file as UTF-8"
+        problems.add(line, f"not UTF-8 text (byte 0x{data[error.start]:02x}); {how}")
         raise RecipeError(problems) from None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ganflow.errors import GanflowError
 from ganflow.files import append_line, open_file, replacing
 from ganflow.printing import finite
+from ganflow.runs.damage import LATEST, LONGEST, MOST_ROUNDS, DamagedLine, Left, Passing, refuse
 from ganflow.runs.folders import RunFolder
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 TAIL = 65_536
 """Bytes of a journal that are read at a time from its end: hundreds of reports."""
-_LONGEST = 2**24  # bytes of a line
-_LATEST = 2**37  # seconds since 1970, some thousand years
 
 
 @dataclass(frozen=True)
@@ -75,32 +74,44 @@ def _open(path: Path) -> int:
     return open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path, damaged: Passing = refuse) -> Iterator[Entry]:
     """Every whole line of a journal; none where there is no file. A torn last line is left out.
 
     Raises:
         GanflowError: a line in the middle is not a journal's.
     """
-    yield from read(path)[0]
+    yield from read(path, damaged=damaged)[0]
 
 
-def read(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
+def sound(path: Path) -> list[Entry]:
+    """The whole lines of a journal; those that are damaged are left out with a warning.
+
+    Raises:
+        GanflowError: all of them are damaged.
+    """
+    left = Left()
+    found = list(entries(path, left))
+    left.warn(bool(found))
+    return found
+
+
+def read(path: Path, offset: int = 0, damaged: Passing = refuse) -> tuple[list[Entry], int]:
     """The whole lines after `offset` bytes, and the offset after them: a follower goes on from there."""
     try:
         with path.open("rb") as file:
-            file.seek(offset)
+            before = file.read(offset)
             raw = file.read()
     except FileNotFoundError:
         return [], 0
     raw = raw[: _whole(raw)]
-    return [_parse(line, path) for line in raw.splitlines()], offset + len(raw)
+    return _parsed(raw, path, damaged, before.count(b"\n")), offset + len(raw)
 
 
-def backwards(path: Path, most: int | None = None) -> Iterator[Entry]:
+def backwards(path: Path, most: int | None = None, damaged: Passing = refuse) -> Iterator[Entry]:
     """The whole lines of a journal, the last first, read from its end as far as they are wanted.
 
     Args:
-        most: bytes of it that are read, about; None for all.
+        most: bytes of it that are read, about, and so many more that there is a line; None for all.
 
     Raises:
         GanflowError: a line is not a journal's, or the file cannot be read.
@@ -109,32 +120,37 @@ def backwards(path: Path, most: int | None = None) -> Iterator[Entry]:
         with path.open("rb") as file:
             begin = end = file.seek(0, os.SEEK_END)
             rest, whole = b"", False  # the beginning of what was read, whose line begins before; a torn end was left out
-            some = False  # a line, at least
+            some, after, all_lines = False, 0, None  # a sound line; how many come after the next one; how many there are
             while begin and (most is None or end - begin < most or not some):
-                if len(rest) > _LONGEST:
-                    raise _damaged(path, rest)
                 size = min(TAIL, begin)
                 begin -= size
                 file.seek(begin)
                 lines = (file.read(size) + rest).split(b"\n")
                 if not whole and len(lines) > 1:
                     whole, _ = True, lines.pop()
-                rest = lines[0]
-                for line in reversed(lines[1:]):
-                    some = True
-                    yield _parse(line, path)
-            if whole and not begin:
-                yield _parse(rest, path)
+                rest = lines.pop(0) if begin else b""
+                if too_long := len(rest) > LONGEST:
+                    lines.insert(0, rest)
+                for line in reversed(lines) if whole else ():
+                    if found := _parse(line):
+                        some = True
+                        yield found
+                    else:
+                        all_lines = all_lines or _count(path)
+                        damaged(DamagedLine(path, all_lines - after, line))
+                    after += 1
+                if too_long:
+                    return
     except FileNotFoundError:
         return
     except OSError as error:
         raise GanflowError(f"cannot read the journal {path}: {error.strerror}") from error
 
 
-def last_entries(path: Path) -> tuple[Entry | None, Entry | None]:
+def last_entries(path: Path, damaged: Passing = refuse) -> tuple[Entry | None, Entry | None]:
     """The last report of terms and the last evaluation, as far as the journal's end has them. Raises as `backwards`."""
     found: dict[bool, Entry] = {}
-    for entry in backwards(path, TAIL):
+    for entry in backwards(path, TAIL, damaged):
         found.setdefault(any(name.startswith(("critic/", "generator/")) for name in entry.values), entry)
         if len(found) == 2:
             break
@@ -147,7 +163,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset, self._last = 0, b""
+        self._offset, self._rows, self._last = 0, 0, b""
 
     def new(self) -> list[Entry]:
         """Raises GanflowError: a line is not a journal's."""
@@ -156,13 +172,14 @@ class Reader:
         with self.path.open("rb") as file:
             file.seek(self._offset - len(self._last))
             if file.read(len(self._last)) != self._last:
-                self._offset, self._last = 0, b""
+                self._offset, self._rows, self._last = 0, 0, b""
             file.seek(self._offset)
             raw = file.read()
-        lines = raw[: _whole(raw)].splitlines(keepends=True)
-        found = [_parse(line, self.path) for line in lines]
-        if lines:
-            self._offset, self._last = self._offset + _whole(raw), lines[-1]
+        raw = raw[: _whole(raw)]
+        found = _parsed(raw, self.path, before=self._rows)
+        if found:
+            lines = raw.splitlines(keepends=True)
+            self._offset, self._rows, self._last = self._offset + len(raw), self._rows + len(lines), lines[-1]
         return found
 
 
@@ -172,8 +189,9 @@ def rewind(path: Path, round: int) -> None:
     if not path.exists():
         return
     raw = path.read_bytes()
-    lines = raw[: _whole(raw)].splitlines(keepends=True)
-    kept = b"".join(line for line in lines if _parse(line, path).round <= round)
+    raw = raw[: _whole(raw)]
+    lines = zip(raw.splitlines(keepends=True), _parsed(raw, path), strict=True)
+    kept = b"".join(line for line, entry in lines if entry.round <= round)
     with replacing(path) as scratch:
         scratch.write_bytes(kept)
 
@@ -183,20 +201,31 @@ def _whole(raw: bytes) -> int:
     return raw.rfind(b"\n") + 1
 
 
-def _parse(line: bytes, path: Path) -> Entry:
+def _count(path: Path) -> int:
+    """The number of whole lines."""
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+
+
+def _parsed(raw: bytes, path: Path, damaged: Passing = refuse, before: int = 0) -> list[Entry]:
+    """The entries of whole lines, of which `before` come before them."""
+    found = []
+    for row, line in enumerate(raw.splitlines(), before + 1):
+        if entry := _parse(line):
+            found.append(entry)
+        else:
+            damaged(DamagedLine(path, row, line))
+    return found
+
+
+def _parse(line: bytes) -> Entry | None:
+    """The entry of a line; None where it is damaged."""
     try:
         entry = json.loads(line)
         made = Entry(int(entry["round"]), float(entry["time"]), {name: float(v) for name, v in entry["values"].items()})
-        if 0 <= made.round < 2**62 and 0 <= made.time < _LATEST:
-            return made
-        raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-        raise _damaged(path, line) from None
-
-
-def _damaged(path: Path, line: bytes) -> GanflowError:
-    shown = line[:60].decode(errors="replace").strip()
-    return GanflowError(f"{path} is damaged: '{shown}' is not a journal's line; delete that line and try again")
+        return None
+    return made if 0 <= made.round < MOST_ROUNDS and 0 <= made.time < LATEST else None
 
 
 def _cannot_write(path: Path, error: OSError) -> GanflowError:

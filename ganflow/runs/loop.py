@@ -25,7 +25,7 @@ from ganflow.recipe import Recipe, Train
 from ganflow.runs.alarms import Alarms
 from ganflow.runs.checkpoints import Writer
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.journal import Journal, Trackers, entries
+from ganflow.runs.journal import Journal, Trackers, sound
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best
 from ganflow.runs.report import write_report
@@ -184,7 +184,7 @@ class Loop:
         why = self.alarms.stopped if self.alarms and self.trainer.round < self.cadence.rounds else ""
         status = "finished" if self.trainer.round >= self.cadence.rounds else "stopped" if why else early
         self.writer.wait()
-        if not self._trial and (curves := list(entries(self.folder.journal))):  # a trial's are shown by MLflow
+        if not self._trial and (curves := sound(self.folder.journal)):  # a trial's are shown by MLflow
             self._picture(lambda pictures: pictures.loss_curves(curves, self.folder.plots / "losses.png"))
         self._record(status=status, round=self.trainer.round, **({"error": why} if why else {}))
         if status == "finished" and self._last and self.best and (metric := self.best.get("metric")):

@@ -18,7 +18,7 @@ from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.files import open_file, read_bytes, replacing
 from ganflow.printing import finite
 from ganflow.runs.folders import RunFolder, status
-from ganflow.runs.journal import Entry, entries
+from ganflow.runs.journal import Entry, sound
 from ganflow.runs.record import RunRecord
 
 FILE = "report.html"
@@ -35,7 +35,7 @@ def write_report(folder: RunFolder, path: Path | None = None) -> Path:
         path: of the file; by default report.html in the run's folder.
 
     Raises:
-        GanflowError: the journal is damaged, or the file cannot be written.
+        GanflowError: no line of the journal is sound, or the file cannot be written.
     """
     path = path or folder.path / FILE
     page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
@@ -51,7 +51,7 @@ def write_report(folder: RunFolder, path: Path | None = None) -> Path:
 
 def report_data(folder: RunFolder) -> dict[str, Any]:
     """All that a report shows, as plain data."""
-    record, found = folder.read(), list(entries(folder.journal))
+    record, found = folder.read(), sound(folder.journal)
     now, last = status(folder, record), found[-1].round if found else 0
     round, scored = max(record.round, last), [entry for entry in found if _is_evaluation(entry)]
     return {

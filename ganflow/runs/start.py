@@ -18,7 +18,7 @@ from ganflow.printing import print_lines
 from ganflow.recipe import Recipe, read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
-from ganflow.runs import folders
+from ganflow.runs import folders, journal
 from ganflow.runs.amend import Changes, amended, first_lines, same_data, to_train_on
 from ganflow.runs.checkpoints import WEIGHTS, Checkpoint, newest
 from ganflow.runs.folders import RunFolder
@@ -207,6 +207,7 @@ def resume(
     with ExitStack() as held:
         held.enter_context(lock_folder(folder))
         before = folder.read()
+        journal.read(folder.journal)  # which is rewound later on, and must be whole for that
         position = Position(folder, *newest(folder.checkpoints), changed=bool(changes.lines))
         found, damaged = position.checkpoint, position.damaged
         if found is None and damaged:

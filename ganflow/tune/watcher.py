@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ganflow.errors import GanflowError
 from ganflow.evaluation.evaluate import spreads
 from ganflow.machine import broken
+from ganflow.runs.damage import Left
 from ganflow.runs.folders import RunFolder, is_running
 from ganflow.runs.journal import Journal, entries
 from ganflow.runs.trials import OVER
@@ -154,7 +155,7 @@ class Watcher(tune.Callback):
             run = self.table.folder.trial(number)
             if run.is_run():  # which nobody is there to note
                 run.update(status="failed", error=error)
-                self.table.update(number, round=max((entry.round for entry in entries(run.journal)), default=0))
+                self.table.update(number, round=max((entry.round for entry in entries(run.journal, Left())), default=0))
             again = reason.machine and crashes <= self.retries + 1  # after that it had its further chance
             self.table.record(number, crashes=crashes)
             self._is_over(number, "failed", error, MACHINE if again else "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Self
@@ -19,19 +17,15 @@ from ganflow import (
     GanflowError,
     UnknownRange,
     image_tensor,
-    in_threads,
     open_image,
-    print_lines,
     range_advice,
     spread_indices,
     to_eight_bits,
 )
+from ganflow_layers.frames import opened
 from ganflow_layers.sizes import Size, shorter, sides
 
-_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
-"""Endings of files that may have several pages or frames."""
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values where height and width change places
-COUNTED = 1000
 BESIDE = 32
 """Files that are read for a range that is to hold all of them."""
 REDUCED = 3
@@ -216,43 +210,6 @@ def upright(file: Path | bytes, frame: int = 0) -> Image.Image:
     """
     with opened(file, frame) as image:
         return ImageOps.exif_transpose(image)
-
-
-@contextmanager
-def opened(file: Path | bytes, frame: int = 0) -> Iterator[Image.Image]:
-    """Open a picture as it is, at one of its frames.
-
-    Raises:
-        one of IMAGE_ERRORS: it is no image, or a damaged one.
-    """
-    with open_image(file) as image:
-        if frame:
-            image.seek(frame)
-        yield image
-
-
-def further_frames(folder: Path, files: Sequence[str], used: bool, remedy: str = "data.frames=all") -> dict[str, int]:
-    """Pages or frames after the first, by file; none where they are not used: then a line is printed that says how many there
-    are in up to COUNTED files."""
-    several = [file for file in files if Path(file).suffix.lower() in _SEVERAL]
-    examined = several if used else several[:COUNTED]
-    counts = in_threads(lambda file: frames_in(folder / file) - 1, examined)
-    more = {file: count for file, count in zip(examined, counts, strict=True) if count > 0}
-    if not more or used:
-        return more
-    files_have = "1 file has" if len(more) == 1 else f"{len(more)} files have"
-    left = f"{sum(more.values())} pages or frames after the first are left out; {remedy} uses them"
-    print_lines(f"ganflow: {files_have} several: {left}", err=True)
-    return {}
-
-
-def frames_in(file: Path) -> int:
-    """The number of pages or frames in an image file; 1 where it cannot be read: that shows when it is."""
-    try:
-        with open_image(file) as opened:
-            return int(getattr(opened, "n_frames", 1))
-    except IMAGE_ERRORS:
-        return 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ganflow import IMAGE_ERRORS, Original, in_threads
-from ganflow_layers.framing import Pixels, opened, upright_size
+from ganflow_layers.frames import opened
+from ganflow_layers.framing import Pixels, upright_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image

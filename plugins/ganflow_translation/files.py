@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from ganflow_layers.files import find_images
-from ganflow_layers.framing import further_frames
+from ganflow_layers.frames import further_frames
 from ganflow_layers.of_runs import Reading
 from torch import Tensor
 

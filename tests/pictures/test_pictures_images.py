@@ -11,6 +11,7 @@ from PIL import Image
 
 from ganflow.errors import GanflowError
 from ganflow.pictures import captioned, gif, image_grid, replacing_file, save_png
+from ganflow.pictures.files import read_image
 
 
 def test_every_pixel_of_a_grid_is_where_it_belongs():
@@ -181,3 +182,12 @@ def test_a_damaged_or_different_picture_is_named(tmp_path):
 def test_drawing_images_imports_neither_matplotlib_nor_torch():
     code = "import sys, ganflow.pictures; assert not {'matplotlib', 'torch'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_picture_of_numbers_that_are_none_is_not_taken_for_a_black_one(tmp_path, number):
+    values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    values[1, 1] = number
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(GanflowError, match=r"^cannot read the image .*a\.tif: it holds NaN or infinite numbers$"):
+        read_image(tmp_path / "a.tif", 1, (0.0, 1.0))

@@ -53,12 +53,14 @@ def run(made, tmp_path, monkeypatch, undrawn):
 
 
 @pytest.fixture
-def said(capsys):
-    """The errors of a command, which ends well or in one sentence."""
+def said(capsys, caplog):
+    """The errors and warnings of a command, which ends well or in one sentence."""
 
     def see(*arguments, codes=(0, 2)):
+        caplog.clear()
         code = main([str(argument) for argument in arguments])
-        err = capsys.readouterr().err
+        warnings = [f"{record.getMessage()}\n" for record in caplog.records if record.name == "ganflow"]
+        err = capsys.readouterr().err + "".join(warnings)
         assert code in codes, err
         assert "Traceback" not in err
         return err
@@ -168,15 +170,60 @@ def test_health_that_is_forged_begins_anew(run, said):
 )  # fmt: skip
 def test_a_line_of_a_journal_that_is_none(run, said, line, capsys):
     run.journal.write_text(f"{line}\n{run.journal.read_text()}")
+    before = run.read()
     err = said(*RESUME, codes=(2,))
-    assert f"{run.journal} is damaged: '{line[:20]}" in err
+    assert f"{run.journal}:1 is damaged: no report" in err
+    assert run.read() == before  # it stays what it was
     for command in (("runs",), ("runs", "show", "tiny"), SAMPLE):
         said(*command, codes=(0,))
     run.journal.write_text(f"{run.journal.read_text()}{line}\n")
     other = RunFolder(shutil.copytree(run.path, run.path.with_name("20260101-000000-1")))
-    assert "is not a journal's line; delete that line" in said("compare", run.id, other.id, codes=(2,))
+    err = said("compare", run.id, other.id, codes=(0,))
+    assert all(f"{each.journal}:{run.journal.read_text().count(chr(10))} is damaged: no report" in err for each in (run, other))
     assert main(["runs", "show", run.id]) == 0
-    assert "is not a journal's line; delete that line" in capsys.readouterr().out
+    assert "is damaged: no report" in capsys.readouterr().out
+
+
+JUNK = '{"round": 1, "time": 1, "values": {"critic/loss": oops}}'
+
+
+NEEDED = (("report", "tiny"), ("compare", "tiny", "OTHER"))
+
+
+@pytest.mark.parametrize("command", [INTERPOLATE, ("export", "tiny", "--to", "pt2"), *NEEDED])
+def test_who_can_do_without_a_damaged_line_says_so_once_and_goes_on(run, said, command):
+    other = shutil.copytree(run.path, run.path.with_name("20260101-000000-1"))
+    run.journal.write_text(f"{run.journal.read_text()}{JUNK}\n7\n")
+    err = said(*[other.name if word == "OTHER" else word for word in command], codes=(0,))
+    if command != INTERPOLATE:  # which reads none
+        first = run.journal.read_text().count("\n") - 1
+        assert err.count("is damaged") == 1
+        assert f"{run.journal}:{first} is damaged: no report, from column 51 on ('oops}}}}'), " in err
+        assert "and 1 line more; left out here, and in the way of training on: delete them\n" in err
+        assert '"round"' not in err  # the sound beginning of a line
+
+
+@pytest.mark.parametrize("command", NEEDED)
+def test_a_journal_without_a_sound_line_is_refused_where_it_is_needed(run, said, command):
+    other = shutil.copytree(run.path, run.path.with_name("20260101-000000-1"))
+    run.journal.write_text(f"{JUNK}\n{JUNK}\n")
+    err = said(*[other.name if word == "OTHER" else word for word in command], codes=(2,))
+    assert f"{run.journal}:" in err
+    assert "is damaged: no report, from column 51 on ('oops}}'); delete that line and try again\n" in err
+    said("export", "tiny", "--to", "safetensors", codes=(0,))
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"\xff\xfe\xfa", b"data: {use: [\n", b"[1, 2]\n"])
+def test_a_runs_recipe_that_is_gone_or_damaged(run, said, damage):
+    run.recipe.unlink()
+    if damage is not None:
+        run.recipe.write_bytes(damage)
+    for command in (SAMPLE, RESUME, ("export", "tiny", "--to", "pt2")):
+        err = said(*command, codes=(2,))
+        assert "recipe.yaml" in err
+        assert err.endswith("; put it back as it was, or take it from a backup\n")
+    for command in (("runs", "show", "tiny"), ("report", "tiny")):
+        said(*command, codes=(0,))
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json"])

@@ -12,7 +12,8 @@ import pytest
 
 from ganflow.errors import GanflowError
 from ganflow.runs import journal as module
-from ganflow.runs.journal import Journal, Reader, backwards, entries, read, rewind
+from ganflow.runs.damage import Left
+from ganflow.runs.journal import Journal, Reader, backwards, entries, read, rewind, sound
 
 
 def rounds(path: Path) -> list[int]:
@@ -60,8 +61,51 @@ def test_a_torn_last_line_is_left_out_and_cut_off(tmp_path: Path, lost: int) -> 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = filled(tmp_path / "metrics.jsonl")
     path.write_text(path.read_text().replace('"round": 2', '"rund": 2'))
-    with pytest.raises(GanflowError, match=r"metrics\.jsonl is damaged.*rund"):
+    with pytest.raises(GanflowError, match=r"metrics\.jsonl:2 is damaged: no report: it has no 'round'; delete that line"):
         list(entries(path))
+
+
+DAMAGES = {
+    '{"round": 2, "time": 1, "values": {"a": oops}}': "no report, from column 41 on ('oops}}')",
+    '{"round": 2, "time": 1, "val': """no report, from column 25 on ('"val')""",
+    '{"round": 2, "time": 1': "the line ends too early",
+    "": "the line is empty",
+    "7": "no report ('7')",
+    '{"round": 2, "time": 1, "values": {"critic/w": [1]}}': "no report: 'critic/w' is '[1]'",
+    '{"round": -2, "time": 1, "values": {}}': "no report: 'round' is '-2'",
+    '{"round": 2, "time": 1, "values": 3}': "no report: 'values' is '3'",
+    "x" * 500: f"no report, from column 1 on ('{'x' * 30}' …)",
+}
+
+
+@pytest.mark.parametrize("line", DAMAGES)
+@pytest.mark.parametrize("before", [2, 5000])
+def test_every_reader_says_the_same_of_a_damaged_line_and_shows_what_is_wrong(tmp_path: Path, line: str, before: int) -> None:
+    path = filled(tmp_path / "metrics.jsonl", before)
+    sound_lines = path.read_text().splitlines()
+    path.write_text("\n".join([*sound_lines[:1], line, *sound_lines[1:], ""]))
+    found = set[str]()
+    for reader in (entries, backwards):
+        left = Left()
+        assert sorted(entry.round for entry in reader(path, damaged=left)) == list(range(1, before + 1))
+        found |= set(map(str, left.errors))
+        with pytest.raises(GanflowError) as raised:
+            list(reader(path))
+        found.add(str(raised.value))
+    with pytest.raises(GanflowError) as raised:
+        Reader(path).new()
+    assert found == {str(raised.value)} == {f"{path}:2 is damaged: {DAMAGES[line]}; delete that line and try again"}
+
+
+def test_damaged_lines_that_are_left_out_are_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = filled(tmp_path / "metrics.jsonl", 2)
+    path.write_text("7\n8\n" + path.read_text() + "9\n")
+    assert [entry.round for entry in sound(path)] == [entry.round for entry in sound(path)] == [1, 2]
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{path}:1 is damaged: no report ('7'), and 2 lines more; ")
+    path.write_text("7\n8\n")
+    with pytest.raises(GanflowError, match=r":1 is damaged: no report \('7'\); delete that line and try again"):
+        sound(path)
 
 
 def test_rewind_drops_later_rounds_and_the_torn_tail(tmp_path: Path) -> None:

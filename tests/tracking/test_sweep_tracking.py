@@ -268,7 +268,7 @@ def test_one_damaged_trial_does_not_keep_the_others(sweep: ByHand, database: str
     sweep.folder.update(status="finished")
     result = sync(sweep.folder)
     assert result.points == 2
-    assert f"rings-1/{bad.id}: {bad.journal} is damaged" in result.error
+    assert f"rings-1/{bad.id}: {bad.journal}:1 is damaged" in result.error
     assert "(and 1 more)" in result.error
     assert everyone(database)[good.id].info.status == everyone(database)[ID].info.status == "FINISHED"
 

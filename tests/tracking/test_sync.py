@@ -297,6 +297,6 @@ def test_four_processes_at_once_on_a_fresh_store(make_run: Make, tmp_path: Path)
 def test_damaged_journals_are_named(make_run: Make, database: str) -> None:
     folder = make_run(points=1)
     folder.journal.write_text("nonsense\n" + folder.journal.read_text())
-    assert "metrics.jsonl is damaged: 'nonsense'" in sync(folder).error
+    assert "metrics.jsonl:1 is damaged: no report, from column 1 on ('nonsense')" in sync(folder).error
     with pytest.raises(GanflowError):
         rewind(folder.journal, 1)

@@ -359,7 +359,7 @@ DAMAGES = {
     "half a run.json": (lambda s: (s.path / "run.json").write_text('{"kind": "swe'), "run.json is damaged"),
     "no recipe": (lambda s: s.recipe.unlink(), "recipe.yaml is missing"),
     "half a recipe": (lambda s: s.recipe.write_text("name: tiny\ndata: {use"), "recipe.yaml:"),
-    "a journal": (lambda s: s.trial(0).journal.write_text("what\n"), "metrics.jsonl is damaged: 'what'"),
+    "a journal": (lambda s: s.trial(0).journal.write_text("what\n"), "metrics.jsonl:1 is damaged: no report"),
 }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from ganflow_layers.cache import cache_key
 from ganflow_layers.files import RESIDENT_BYTES, digest_of_files
-from ganflow_layers.framing import Transform, further_frames
+from ganflow_layers.frames import further_frames
+from ganflow_layers.framing import Transform
 from ganflow_layers.omissions import Omissions, Unusable, unusable_files
 from ganflow_layers.originals import original
 from ganflow_layers.reading import HeldOut

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ganflow_layers.framing import Cut, Pixels, further_frames, upright, upright_size
+from ganflow_layers.frames import further_frames
+from ganflow_layers.framing import Cut, Pixels, upright, upright_size
 from ganflow_layers.omissions import Omissions, Unusable
 from ganflow_layers.originals import original
 from ganflow_layers.tables import listed
