@@ -27,7 +27,8 @@ ENCODER_FILE = "encoder.safetensors"
 _LOCK = ".lock"
 _READ = ("checkpoints", "samples", "plots", "pareto", "requests")
 """The folders in a run's, or a sweep's, folder that are read; what trackers write in others is nobody's here."""
-_FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json")
+_FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json", "trials.jsonl", "earlier.jsonl",
+          "optuna.journal", "optuna.journal.lock")  # fmt: skip
 
 
 def default_root() -> Path:
