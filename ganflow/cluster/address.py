@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 from ganflow import child, machine
 from ganflow.cluster import compat
 from ganflow.errors import GanflowError, did_you_mean
+from ganflow.scratch import PREFIX
 
 TOKENS = "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH with a file that holds it"
 WAYS = "use local, auto, host:port of a Ray cluster, or http://host:8265 of its dashboard"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-PREFIX = "ganflow-ray-"
-"""Beginning of the name of the folder of a Ray that a sweep started for itself."""
+RAY = "ray-"
+"""In the name of the folder of a Ray that a sweep started for itself."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _on_this_machine() -> dict[str, Any]:
 
 def _sweep_of(socket_file: str) -> str:
     """The process id of the sweep that started a node for itself; "" where it was no sweep."""
-    found = re.search(rf"/{PREFIX}(\d+)-", socket_file)
+    found = re.search(rf"/{PREFIX}{RAY}(\d+)-", socket_file)
     return found[1] if found else ""
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganflow import lock
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable, check_utf8, foreign
-from ganflow.runs import lock, trials
 from ganflow.runs import record as records
+from ganflow.runs import trials
 from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
