@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 from unicodedata import category
@@ -75,6 +75,11 @@ def _put(text: str, stream: Any) -> None:
     if stream is not None:  # it is None where a process was started without
         stream.write(text)
         stream.flush()
+
+
+def no_room(columns: Iterable[str]) -> str:
+    """A line for below a table without the columns for which the terminal has no room; a pipe gets all of them."""
+    return f"no room for {', '.join(columns)}: | cat shows all"
 
 
 class Unread:
