@@ -8,14 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
+from unicodedata import category
 
 from ganflow.synonyms import near
 
 
 class GanflowError(Exception):
-    """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2."""
+    """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2.
+
+    Its text is one line for each argument, whatever is in them: names of files and values of recipes may be a stranger's, and
+    Python, too, prints errors on terminals. Within another sentence (`f"{error}"`) it is one line.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return "\n".join(escaped(str(line)) for line in self.args)
+
+    def __format__(self, form: str) -> str:
+        return format("; ".join(line.strip() for line in str(self).split("\n")), form)
 
 
 class NewestDamaged(GanflowError):
@@ -70,6 +81,29 @@ class SettingsError(GanflowError, ValueError):
         super().__init__("; ".join(f"{key}: {text}" if key else text for key, text in problems))
 
 
+def escaped(text: str, keep: str = "") -> str:
+    """A text whose control characters (C0, C1, those of formats and directions, half surrogates, separators of lines) are written
+    out: "\\\\u001b[31m"."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in keep or legible(c) else _SHORT.get(c) or _code(c) for c in text)
+
+
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def _code(c: str) -> str:
+    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+
+
+def legible(c: str) -> bool:
+    """Return whether a terminal shows a character, and does not obey it."""
+    return c.isprintable() or category(c) in _HARMLESS
+
+
+_HARMLESS = ("Zs", "Cn", "Co")  # spaces, and what this Python's tables do not know: letters of a newer Unicode
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's error; its type if it has no text."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -110,7 +144,7 @@ class RecipeError(GanflowError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__(*self.problems)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable
 
-from ganflow.printing import escaped
+from ganflow.errors import escaped
 
 Example = tuple[str, str]
 """A command as one types it, and what it does."""

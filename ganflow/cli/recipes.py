@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganflow.cli.helping import example_lines, wrapped
-from ganflow.printing import escaped, say, say_json, say_text
+from ganflow.printing import say, say_json, say_text
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe, Shipped
@@ -98,7 +98,7 @@ def _copy(name: str, target: str, force: bool, as_json: bool) -> int:
     from pathlib import Path
 
     from ganflow.cli.drawing import print_written
-    from ganflow.errors import GanflowError
+    from ganflow.errors import GanflowError, escaped
 
     recipe = _found(name)
     path = Path(target)

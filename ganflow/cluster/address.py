@@ -176,7 +176,7 @@ def _on_this_machine() -> dict[str, Any]:
     none = "the Ray cluster on this machine cannot be entered" if len(heads) == 1 else (
         f"none of the {len(heads)} Ray clusters on this machine can be entered")  # fmt: skip
     start = "start one with: ray start --head --port=0, or use --address local"
-    raise GanflowError("\n".join([f"--address auto: {none}; {start}", *(f"  {closed[head]}" for head in heads)]))
+    raise GanflowError(f"--address auto: {none}; {start}", *(f"  {closed[head]}" for head in heads))
 
 
 def _sweep_of(socket_file: str) -> str:

@@ -49,7 +49,8 @@ def made_with(folder: RunFolder) -> Iterator[None]:
         if not lost:
             if not written or str(error).startswith("command line:"):
                 raise
-            raise GanflowError(f"{error}{chr(10) if isinstance(error, RecipeError) else '; '}{written}") from error
+            lines = [*error.args, written] if isinstance(error, RecipeError) else [f"{error}; {written}"]
+            raise GanflowError(*lines) from error
         named = " and ".join(f"plugin '{name}' of {origin(**plugin)}" for name, plugin in lost.items())
         here = ", ".join(filter(None, map(_installed, lost)))
         now = f"and there is {here} now" if here else f"which {'are' if len(lost) > 1 else 'is'} not installed"

@@ -103,9 +103,9 @@ def refused(folder: RunFolder, lines: Sequence[str], wanted: Recipe, overrides: 
     Raises:
         GanflowError: (instead) the recipe cannot be run at all.
     """
-    listed = "".join(f"\n  {line}" for line in lines)
-    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:{listed}\nundo them, or "
-                        f"{_elsewhere(folder, wanted, overrides)}")  # fmt: skip
+    listed = (f"  {line}" for line in lines)
+    undo = f"undo them, or {_elsewhere(folder, wanted, overrides)}"
+    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:", *listed, undo)
 
 
 def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> str:

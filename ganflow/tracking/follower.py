@@ -313,4 +313,4 @@ class Server:
     def _failed(self, how: str) -> GanflowError:
         self._output.seek(0)
         last = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
-        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if last else ""), *last]))
+        return GanflowError(f"MLflow's server {how}" + (", saying:" if last else ""), *(f"  {line}" for line in last))

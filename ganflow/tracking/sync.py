@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import bare, is_http, password_problem
-from ganflow.errors import GanflowError, NewestDamaged
+from ganflow.errors import GanflowError, NewestDamaged, escaped
 from ganflow.lock import Held, locked
-from ganflow.printing import escaped
 from ganflow.runs import folders, journal
 from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.tracking import contents, outbox, store

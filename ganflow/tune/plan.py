@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow import machine
 from ganflow.engine.memory import Estimate, doubtful
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.evaluation.survey import examined
 from ganflow.files import check_readable, write_text
-from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.sections import NAME
 from ganflow.recipe.source import Source
