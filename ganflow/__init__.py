@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ganflow.contract.roles import Executor, Pictures, TextEncoder, TrackedRun, Tracker, TrialRun, TrialSession
     from ganflow.contract.signature import Signature
     from ganflow.contract.step import Step
+    from ganflow.engine.allocation import check_room
     from ganflow.engine.batch_norm import estimate_norm_statistics
     from ganflow.engine.game import evaluating, fork_rng
     from ganflow.engine.permutation import shuffled
@@ -76,13 +77,14 @@ __all__ = [
     "IterableData", "Loss", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report",
     "RunFolder", "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep",
     "TensorData", "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange",
-    "Unreadable", "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
-    "coloured_images", "compare", "data_of_run", "estimate_norm_statistics", "evaluating", "facts_of", "figure_image", "find_run",
-    "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor", "in_threads",
-    "is_grey", "key", "latent_map", "load", "load_encoder", "load_game", "load_sweep", "mixes_examples", "new_figure", "one_hot",
-    "open_game", "open_image", "open_regular", "part", "picture_of", "play", "print_lines", "print_written", "range_advice",
-    "read_image", "real_examples", "replacing_file", "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png",
-    "settings", "shown_path", "shuffled", "spread_indices", "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
+    "Unreadable", "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path",
+    "check_room", "class_field", "coloured_images", "compare", "data_of_run", "estimate_norm_statistics", "evaluating",
+    "facts_of", "figure_image", "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs",
+    "image_sheet", "image_tensor", "in_threads", "is_grey", "key", "latent_map", "load", "load_encoder", "load_game",
+    "load_sweep", "mixes_examples", "new_figure", "one_hot", "open_game", "open_image", "open_regular", "part", "picture_of",
+    "play", "print_lines", "print_written", "range_advice", "read_image", "real_examples", "replacing_file",
+    "resolved_recipe", "resume", "resume_sweep", "run", "run_seeds", "save_png", "settings", "shown_path", "shuffled",
+    "spread_indices", "sweep", "to_eight_bits", "user_path", "whole_number", "write_output",
 ]  # fmt: skip
 
 _ROOMS = {
@@ -102,6 +104,7 @@ _ROOMS = {
     "contract.roles": "Executor Pictures TextEncoder TrackedRun Tracker TrialRun TrialSession",
     "contract.signature": "Signature",
     "contract.step": "Step",
+    "engine.allocation": "check_room",
     "engine.batch_norm": "estimate_norm_statistics",
     "engine.game": "evaluating fork_rng",
     "engine.permutation": "shuffled",

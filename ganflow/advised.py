@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 _WORD = re.compile(r"[\w./][\w./-]*")
@@ -40,6 +40,11 @@ class Advised(str):
 def in_shell(text: str) -> str:
     """A text in the command line's form; itself where it has but one."""
     return text.in_shell if isinstance(text, Advised) else text
+
+
+def in_each_form(text: str, change: Callable[[str], str]) -> str:
+    """A text that is changed, in both forms where it has two."""
+    return Advised(change(str(text)), change(text.in_shell)) if isinstance(text, Advised) else change(text)
 
 
 def joined(separator: str, texts: Iterable[str]) -> Advised:

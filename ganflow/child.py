@@ -3,7 +3,7 @@
 Python puts the working folder, or an empty entry of PYTHONPATH that means it, in front of everything that is installed: a
 `yaml.py` in a folder from a stranger would be run. A child has the safe path (`-P`), which its own children inherit, and the
 search path of this process without the working folder. A program that puts that folder back (uvicorn, which serves MLflow) is
-started in an empty one.
+started in an empty one (`ganflow.scratch`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,13 +63,6 @@ def search_path() -> list[str]:
     chosen += [os.path.dirname(os.path.realpath(program))] if program else []
     wanted = here in {os.path.realpath(folder) for folder in chosen if os.path.isabs(folder)}
     return [entry for entry in sys.path if os.path.isabs(entry) and (wanted or os.path.realpath(entry) != here)]
-
-
-@contextmanager
-def empty_folder() -> Iterator[Path]:
-    """A folder of a child's, in which there is nothing; it is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="ganflow-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 @contextmanager

@@ -8,28 +8,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
+from unicodedata import category
 
-from ganflow.advised import Advised, in_shell, joined
+from ganflow.advised import Advised, in_each_form, in_shell, joined
 from ganflow.synonyms import near
 
 
 class GanflowError(Exception):
     """A mistake in the input: says what is wrong, where, and what to do. The command line exits with code 2.
 
-    The text is Python's form where it is an `Advised`, for whoever calls ganflow's functions.
+    Its text is one line for each argument, whatever is in them: names of files and values of recipes may be a stranger's, and
+    Python, too, prints errors on terminals. Within another sentence (`f"{error}"`) it is one line. It is in Python's form where
+    an argument is an `Advised`, for whoever calls ganflow's functions.
     """
 
     exit_code = 2
 
     @property
+    def lines(self) -> list[str]:
+        """Its lines, in both of their forms where they have two."""
+        return [in_each_form(line if isinstance(line, str) else str(line), escaped) for line in self.args]
+
+    @property
     def text(self) -> str:
-        """The text, in both of its forms where it has two."""
-        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+        """Its text in one line, for another sentence, in both of its forms where it has two."""
+        return joined("; ", (in_each_form(line, str.strip) for line in self.lines))
 
     @property
     def in_shell(self) -> str:
-        """The text in the command line's form."""
-        return in_shell(self.text)
+        """Its text in the command line's form."""
+        return "\n".join(map(in_shell, self.lines))
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.lines))
+
+    def __format__(self, form: str) -> str:
+        return format(str(self.text), form)
 
 
 class NewestDamaged(GanflowError):
@@ -87,6 +101,27 @@ class SettingsError(GanflowError, ValueError):
 def in_shell_of(error: BaseException) -> str:
     """The text of any error in the command line's form; its type if it has no text."""
     return (error.in_shell if isinstance(error, GanflowError) else str(error)) or type(error).__name__
+def escaped(text: str, keep: str = "") -> str:
+    """A text whose control characters (C0, C1, those of formats and directions, half surrogates, separators of lines) are written
+    out: "\\\\u001b[31m"."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in keep or legible(c) else _SHORT.get(c) or _code(c) for c in text)
+
+
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def _code(c: str) -> str:
+    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+
+
+def legible(c: str) -> bool:
+    """Return whether a terminal shows a character, and does not obey it."""
+    return c.isprintable() or category(c) in _HARMLESS
+
+
+_HARMLESS = ("Zs", "Cn", "Co")  # spaces, and what this Python's tables do not know: letters of a newer Unicode
 
 
 def first_line(error: BaseException) -> str:
@@ -135,7 +170,7 @@ class RecipeError(GanflowError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
-        super().__init__(joined("\n", (problem.located for problem in self.problems)))
+        super().__init__(*(problem.located for problem in self.problems))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from importlib.metadata import Distribution, EntryPoint
 
-from ganflow.printing import escaped
+from ganflow.errors import escaped
 
 
 def entry_points(group: str, name: str | None = None) -> list[EntryPoint]:

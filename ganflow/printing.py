@@ -12,12 +12,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
-from unicodedata import category
 
-_HARMLESS = ("Zs", "Cn", "Co")  # spaces, and what this Python's tables do not know: letters of a newer Unicode
+from ganflow.errors import escaped, legible
 
 
 def say(*lines: object, err: bool = False, file: Any = None) -> None:
@@ -39,7 +38,7 @@ def say_json(value: object, **options: Any) -> None:
     """Print JSON that is as legible as can be; what a terminal would obey is escaped as JSON has it."""
     text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False, **options)
     if escaped(text, keep="\n") != text:
-        text = "".join(c if c == "\n" or _shows(c) else json.dumps(c)[1:-1] for c in text)
+        text = "".join(c if c == "\n" or legible(c) else json.dumps(c)[1:-1] for c in text)
     _put(f"{text}\n", sys.stdout)
 
 
@@ -52,29 +51,15 @@ def finite(value: Any) -> Any:
     return [finite(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
-def escaped(text: str, keep: str = "") -> str:
-    """A text whose control characters (C0, C1, those of formats and directions, half surrogates, separators of lines) are written
-    out: "\\\\u001b[31m"."""
-    if text.isprintable():
-        return text
-    return "".join(c if c in keep or _shows(c) else _SHORT.get(c) or _code(c) for c in text)
-
-
-_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-
-def _code(c: str) -> str:
-    return f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
-
-
-def _shows(c: str) -> bool:
-    return c.isprintable() or category(c) in _HARMLESS
-
-
 def _put(text: str, stream: Any) -> None:
     if stream is not None:  # it is None where a process was started without
         stream.write(text)
         stream.flush()
+
+
+def no_room(columns: Iterable[str]) -> str:
+    """A line for below a table without the columns for which the terminal has no room; a pipe gets all of them."""
+    return f"no room for {', '.join(columns)}: | cat shows all"
 
 
 class Unread:

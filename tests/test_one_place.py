@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CALLS = {
     "ganflow/files.py": {"os.replace", "os.rename", "os.fsync"},
-    "ganflow/runs/lock.py": {"fcntl.flock", "fcntl.fcntl", "fcntl.lockf", "msvcrt.locking"},
+    "ganflow/lock.py": {"fcntl.flock", "fcntl.fcntl", "fcntl.lockf", "msvcrt.locking"},
     "ganflow/child.py": {"os.system", "os.fork", "os.execv", "os.execvp", "os.posix_spawn",
                          *(f"subprocess.{name}" for name in ("Popen", "run", "call", "check_call", "check_output"))},
 }  # fmt: skip

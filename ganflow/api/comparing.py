@@ -48,7 +48,7 @@ def compare(*names: Name, runs: str | Path | None = None) -> ComparedRuns:
     left_out, advice = _not_compared(found, read, root)
     if found.apart and not found.compared:
         lines = [*left_out, *advice]
-        raise GanflowError("; ".join(lines) if len(lines) == 2 else "\n".join(["no score can be compared:", *lines]))
+        raise GanflowError("; ".join(lines)) if len(lines) == 2 else GanflowError("no score can be compared:", *lines)
     return ComparedRuns(tuple(read), found, tuple(left_out), tuple(advice), root)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -88,6 +89,8 @@ _ganflow_runs() {{
   _files -/
 }}
 """
+_REPEATED = re.compile(r'(?<=^  ")\(\*\)::?(?!:)', re.MULTILINE)
+"""Arguments that may come several times, in shtab's script for zsh, which completes the first of them alone."""
 _FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 _FOLDERS = {"bash": "_shtab_compgen_dirs", "zsh": "_files -/", "tcsh": "d"}
 _COMPLETED = {
@@ -117,6 +120,8 @@ def completion_command(args: argparse.Namespace) -> int:
     preamble = {"bash": _BASH.format(recipes=names, keys=shlex.quote(" ".join(_keys()))),
                 "zsh": _ZSH.format(recipes=names, keys=" ".join(_keys()))}  # fmt: skip
     script = shtab.complete(whole_parser(), args.shell, preamble=preamble.get(args.shell, ""))
+    if args.shell == "zsh":
+        script = _REPEATED.sub("*:", script)
     say_text(f"{script}\n{_BASH_END if args.shell == 'bash' else ''}")
     return 0
 

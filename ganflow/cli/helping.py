@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable
+
+from ganflow.errors import escaped
 
 Example = tuple[str, str]
 """A command as one types it, and what it does."""
@@ -83,6 +86,21 @@ def wrapped(text: str, width: int, indent: str = "", further: str = "") -> list[
     """Lines of a text, with no word broken; `further` is before all but the first."""
     return textwrap.wrap(text, max(width, 10), initial_indent=indent, subsequent_indent=indent + further, break_long_words=False,
                          break_on_hyphens=False)  # fmt: skip
+
+
+def sentences(text: str, room: int, commands: Iterable[str] = ()) -> list[str]:
+    """Lines of an error for a terminal, broken between words, but not within a command: one is to be copied whole.
+
+    Args:
+        commands: names of ganflow's commands.
+    """
+    names = [*(f"ganflow {re.escape(name)}" for name in commands), "pip install", "python -m", "mlflow (?:db|server)"]
+    command = re.compile(rf"\b(?:{'|'.join(names)})(?![\w-])(?:'[^']*'|[^';,()`])*(?<! )")
+    kept = command.sub(lambda found: found[0].replace(" ", _BLANK), escaped(text, keep="\n"))
+    return [line.replace(_BLANK, " ") for each in kept.split("\n") for line in wrapped(each, room, further="  ") or [""]]
+
+
+_BLANK = "\ue000"  # of nobody's use
 
 
 def epilog(examples: Iterable[Example]) -> str:

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganflow.cli.helping import wrapped
 from ganflow.errors import GanflowError
-from ganflow.printing import say, say_json
+from ganflow.printing import no_room, say, say_json
 from ganflow.runs.folders import check, status
 
 if TYPE_CHECKING:
@@ -86,15 +87,19 @@ def columns(rows: Sequence[dict[str, str]], dispensable: Sequence[str] = ()) -> 
 
     Args:
         rows: name of the column → cell.
-        dispensable: columns that are left out, in this order, until the lines fit a terminal.
+        dispensable: columns that are left out, in this order, until the lines fit a terminal; a last line names them.
     """
     rows = [{name: name for name in rows[0]}, *rows]
     sizes = {name: max(len(row[name]) for row in rows) for name in rows[0] if any(row[name] for row in rows[1:])}
+    room, absent = shutil.get_terminal_size().columns, list[str]()
     for name in dispensable if sys.stdout.isatty() else ():
-        if sum(sizes.values()) + 2 * len(sizes) - 2 > shutil.get_terminal_size().columns:
-            sizes.pop(name, None)
+        if name in sizes and sum(sizes.values()) + 2 * len(sizes) - 2 > room:
+            sizes.pop(name)
+            absent.append(name)
     for row in rows:
         yield "  ".join(f"{row[name]:{size}}" for name, size in sizes.items()).rstrip()
+    if absent:
+        yield from wrapped(no_room(absent), room)
 
 
 def spread_cells(found: Sequence[Spread]) -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ganflow import printing, synonyms
 from ganflow.cli.helping import EXAMPLES as EXAMPLES_OF
-from ganflow.cli.helping import Example, Formatter, epilog, wrapped
+from ganflow.cli.helping import Example, Formatter, epilog, sentences, wrapped
 from ganflow.errors import GanflowError, NewestDamaged, PluginError
 from ganflow.installed import about, entry_points, kept_off_stdout
 from ganflow.printing import say, say_text
@@ -179,7 +179,10 @@ def _answered(arguments: list[str], debug: bool) -> int:
         if debug or not (expected or exhausted):
             raise
         message = exhausted or (error.in_shell if isinstance(error, GanflowError) else str(error))
-        say_text(f"ganflow: {message}\n" if "\n" not in message else f"{message}\n", err=True)
+        text = message if "\n" in message else f"ganflow: {message}"
+        if sys.stderr.isatty():
+            text = "\n".join(sentences(text, shutil.get_terminal_size().columns - 1, [*COMMANDS, *plugin_commands()]))
+        say_text(f"{text}\n", err=True)
         return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
 
 

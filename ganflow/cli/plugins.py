@@ -15,9 +15,9 @@ from ganflow import synonyms
 from ganflow.cli.helping import wrapped
 from ganflow.contract.hooks import BUILDERS, ROLES, hooks_of
 from ganflow.contract.settings import Key, keys, summary
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.plugins import Catalogue, Component, Plugin, load_catalogue
-from ganflow.printing import escaped, say, say_json
+from ganflow.printing import say, say_json
 
 Line = tuple[str, str]  # text and rich's style for it
 

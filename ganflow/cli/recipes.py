@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganflow.advised import in_shell
 from ganflow.cli.helping import example_lines, wrapped
-from ganflow.printing import escaped, say, say_json, say_text
+from ganflow.printing import say, say_json, say_text
 
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe, Shipped
@@ -99,7 +99,7 @@ def _copy(name: str, target: str, force: bool, as_json: bool) -> int:
     from pathlib import Path
 
     from ganflow.cli.drawing import print_written
-    from ganflow.errors import GanflowError
+    from ganflow.errors import GanflowError, escaped
 
     recipe = _found(name)
     path = Path(target)

@@ -14,6 +14,7 @@ from ganflow.cli.removing import removed
 from ganflow.errors import GanflowError
 from ganflow.errors import origin as origin_of
 from ganflow.evaluation.scores import Score, described_best, grouped
+from ganflow.files import check_readable
 from ganflow.printing import say_json
 from ganflow.runs.damage import Left
 from ganflow.runs.folders import RunFolder, all_runs, check, status
@@ -54,12 +55,25 @@ def runs_command(args: argparse.Namespace) -> int:
 
 
 def all_facts(root: Path, trials: bool) -> list[dict[str, Any]]:
-    """Facts about every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for."""
+    """Facts about every run, oldest first. A sweep is one line, which stands for its trials unless they are asked for. Folders in
+    which nothing can be seen come first."""
+    closed = list(_closed(root))
     if trials:
-        return [run_facts(folder) for folder in all_runs(root)]
+        return [*closed, *(run_facts(folder) for folder in all_runs(root))]
     sweeps = {sweep["folder"]: sweep for sweep in all_sweeps_facts(root)}
     alone = [run_facts(folder) for folder in all_runs(root) if str(folder.path.parent) not in sweeps]
-    return sorted([*alone, *sweeps.values()], key=lambda run: str(run["id"]))
+    return [*closed, *sorted([*alone, *sweeps.values()], key=lambda run: str(run["id"]))]
+
+
+def _closed(root: Path) -> Iterator[dict[str, Any]]:
+    """Facts about the folders of runs, and of a recipe's runs, that cannot be read: their runs would seem not to be there."""
+    for path in sorted((*root.glob("*"), *root.glob("*/*"))):
+        try:
+            check_readable(path)
+        except GanflowError as error:
+            within = path.parent == root
+            name, id = (path.name, "") if within else (path.parent.name, path.name)
+            yield {"name": name, "id": id, "status": "damaged", "folder": str(path.absolute()), "error": str(error)}
 
 
 def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 from ganflow import child, machine
 from ganflow.cluster import compat
 from ganflow.errors import GanflowError, did_you_mean
+from ganflow.scratch import PREFIX
 
 TOKENS = "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH with a file that holds it"
 WAYS = "use local, auto, host:port of a Ray cluster, or http://host:8265 of its dashboard"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-PREFIX = "ganflow-ray-"
-"""Beginning of the name of the folder of a Ray that a sweep started for itself."""
+RAY = "ray-"
+"""In the name of the folder of a Ray that a sweep started for itself."""
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,12 @@ def _on_this_machine() -> dict[str, Any]:
     none = "the Ray cluster on this machine cannot be entered" if len(heads) == 1 else (
         f"none of the {len(heads)} Ray clusters on this machine can be entered")  # fmt: skip
     start = "start one with: ray start --head --port=0, or use --address local"
-    raise GanflowError("\n".join([f"--address auto: {none}; {start}", *(f"  {closed[head]}" for head in heads)]))
+    raise GanflowError(f"--address auto: {none}; {start}", *(f"  {closed[head]}" for head in heads))
 
 
 def _sweep_of(socket_file: str) -> str:
     """The process id of the sweep that started a node for itself; "" where it was no sweep."""
-    found = re.search(rf"/{PREFIX}(\d+)-", socket_file)
+    found = re.search(rf"/{PREFIX}{RAY}(\d+)-", socket_file)
     return found[1] if found else ""
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, chdir, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ganflow import child, machine
 from ganflow.cluster import compat
-from ganflow.cluster.address import PREFIX, Address, check_cluster, connected, parse_address
+from ganflow.cluster.address import RAY, Address, check_cluster, connected, parse_address
 from ganflow.cluster.nodes import Node
 from ganflow.errors import GanflowError, first_line
-from ganflow.runs.lock import is_locked, locked
+from ganflow.scratch import scratch_folder
 
 EVERY = 1.0
 PATIENCE = 10.0
@@ -53,7 +52,7 @@ def connect(address: Address | str, *, cpus: float | None = None, gpus: float | 
         yield
         return
     with ExitStack() as held:
-        elsewhere = held.enter_context(child.empty_folder())
+        elsewhere = held.enter_context(scratch_folder("driver-"))
         if address.kind == "local":
             _start(held, elsewhere, cpus, gpus)
         else:
@@ -125,22 +124,12 @@ def _init(elsewhere: Path, **options: Any) -> None:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Temporary folder of Ray's sockets, whose paths must be short. Those that killed sweeps left behind are removed."""
+    """Temporary folder of Ray's sockets, whose paths must be short."""
     base = Path(tempfile.gettempdir())
     if len(str(base)) > _LONGEST:
         base = Path("/tmp")
-    for left in base.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            about = left.stat()
-            fresh = time.time() - about.st_mtime < 60  # made by somebody who is about to lock it
-            if about.st_uid == os.getuid() and not fresh and not is_locked(left / ".lock"):
-                shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base))
-    try:
-        with locked(folder / ".lock"):  # a pid would be another container's as well
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch_folder(f"{RAY}{os.getpid()}-", base) as folder:
+        yield folder
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -28,6 +27,7 @@ from ganflow.cluster import compat
 from ganflow.cluster.address import TOKENS, Address
 from ganflow.contract.settings import keys
 from ganflow.errors import GanflowError
+from ganflow.scratch import scratch_folder
 from ganflow.tracking.destination import check_written, known, tracking_uri, typed
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def submit(
     command = ["python", "-P", "-m", "ganflow", "tune", *options]
     for note in _only_here(recipe) if recipe else []:
         say(note)
-    with tempfile.TemporaryDirectory(prefix="ganflow-job-") as scratch, child.applied(dict.fromkeys(OVERRIDING)):
+    with scratch_folder("job-") as scratch, child.applied(dict.fromkeys(OVERRIDING)):
         from ray.job_submission import JobSubmissionClient
 
         for logger in _TALKATIVE:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ganflow.contract.signature import Z
+from ganflow.errors import escaped
 from ganflow.evaluation.scores import Score, figure, grouped
 from ganflow.export.weights import recipe_text
-from ganflow.printing import escaped, plural
+from ganflow.printing import plural
 from ganflow.runs import evaluations
 from ganflow.runs.damage import Left
 from ganflow.runs.journal import backwards

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ganflow.runs.folders import RunFolder
+from ganflow.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -36,7 +36,7 @@ def save_program_model(program: Program, to: Path, model: Model | None = None) -
     """
     from ganflow.export.programs import save_program
 
-    with TemporaryDirectory() as scratch:
+    with scratch_folder("served-") as scratch:
         files = Path(scratch, MODEL)
         files.mkdir()
         save_program(program, files / PROGRAM)

@@ -72,14 +72,14 @@ def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
         try:
             recipes.append(stage.build(changes, catalogue))
         except GanflowError as error:
-            wrong.append(error.text)
+            wrong += error.lines
     wrong += [
         f"{recipe.file}: train.start_from: stage '{recipe.name}' starts from the stage before it; leave this out"
         for recipe in recipes[1:]
         if recipe.train.start_from
     ]
     if wrong:
-        raise GanflowError("\n".join(wrong))
+        raise GanflowError(*wrong)
     warn_of_broken(catalogue or load_catalogue())
     return Stages(_name(whole), recipes)
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ganflow.errors import Problem
-from ganflow.printing import escaped
+from ganflow.errors import Problem, escaped
 
 if TYPE_CHECKING:
     from ganflow.plugins import Component

@@ -10,8 +10,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 from ganflow.errors import GanflowError
 from ganflow.evaluation.scores import ABOUT_FLOOR, Score
 from ganflow.files import read_bytes, write_text
+from ganflow.lock import Held, locked
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.lock import Held, locked
 from ganflow.runs.record import mistyped
 
 FILE = "evaluations.json"

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganflow import lock
 from ganflow.advised import command, option, see, unnamed
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable, check_utf8, foreign
-from ganflow.runs import lock, trials
 from ganflow.runs import record as records
+from ganflow.runs import trials
 from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
@@ -28,7 +29,8 @@ ENCODER_FILE = "encoder.safetensors"
 _LOCK = ".lock"
 _READ = ("checkpoints", "samples", "plots", "pareto", "requests")
 """The folders in a run's, or a sweep's, folder that are read; what trackers write in others is nobody's here."""
-_FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json")
+_FILES = ("recipe.yaml", "metrics.jsonl", "tracking.json", "tracking.log", "evaluations.json", "trials.jsonl", "earlier.jsonl",
+          "optuna.journal", "optuna.journal.lock")  # fmt: skip
 
 
 def default_root() -> Path:

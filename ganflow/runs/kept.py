@@ -50,7 +50,7 @@ def made_with(folder: RunFolder) -> Iterator[None]:
             problems = error.problems if isinstance(error, RecipeError) else []
             if not written or (problems and not problems[0].line):
                 raise
-            raise GanflowError(error.text + ("\n" if problems else "; ") + written) from error
+            raise GanflowError(*([*error.lines, written] if problems else [error.text + "; " + written])) from error
         named = " and ".join(f"plugin '{name}' of {origin(**plugin)}" for name, plugin in lost.items())
         here = ", ".join(filter(None, map(_installed, lost)))
         now = f"and there is {here} now" if here else f"which {'are' if len(lost) > 1 else 'is'} not installed"

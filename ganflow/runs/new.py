@@ -18,10 +18,9 @@ import torch
 from ganflow.addresses import recorded
 from ganflow.advised import option
 from ganflow.engine.feed import keyed_generator
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.files import read_bytes, write_text
 from ganflow.plugins import versions
-from ganflow.printing import escaped
 from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint, Damaged

@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 from typing import Any
 
-from ganflow.printing import escaped
+from ganflow.errors import escaped
 
 EVERY_SECONDS = 0.5  # between two changes of a cell: each is a message to the browser
 WIDTH, NOTES = 110, 4  # characters of a line, and the last of the sentences that are kept below

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ganflow.advised import in_shell
-from ganflow.printing import Unread, escaped, say
+from ganflow.errors import escaped
+from ganflow.printing import Unread, say
 from ganflow.runs import notebook
 from ganflow.runs.folders import here
 

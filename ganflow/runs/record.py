@@ -14,8 +14,8 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, g
 from ganflow.addresses import map_texts, without_secrets
 from ganflow.errors import GanflowError
 from ganflow.files import read_bytes, write_text
+from ganflow.lock import locked
 from ganflow.runs.ids import is_time
-from ganflow.runs.lock import locked
 from ganflow.version import __version__
 
 FILE = "run.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.files import open_file, read_bytes, replacing
 from ganflow.printing import finite
@@ -40,13 +40,22 @@ def write_report(folder: RunFolder, path: Path | None = None) -> Path:
     path = path or folder.path / FILE
     page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     # what is in a script ends at "</script", and "<!--" has a meaning there
-    data = json.dumps(finite(report_data(folder)), ensure_ascii=False).replace("<", "\\u003c")
+    data = json.dumps(_legible(finite(report_data(folder))), ensure_ascii=False).replace("<", "\\u003c")
     try:
         with replacing(path, durable=False) as scratch, os.fdopen(open_file(scratch, _NEW), "w", encoding="utf-8") as file:
             file.write(page.replace(">{}<", f">{data}<", 1))
     except OSError as error:
         raise GanflowError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def _legible(value: Any) -> Any:
+    """Plain data whose texts a browser shows as they are: characters that turn the direction of writing are written out."""
+    if isinstance(value, dict):
+        return {_legible(key): _legible(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_legible(each) for each in value]
+    return escaped(value, keep="\n\t") if isinstance(value, str) else value
 
 
 def report_data(folder: RunFolder) -> dict[str, Any]:

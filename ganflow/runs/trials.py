@@ -62,12 +62,14 @@ def lines(path: Path, known: Mapping[str, Any]) -> Iterator[tuple[int, dict[str,
         known: values that are wanted, with their types.
 
     Raises:
-        GanflowError: a line is not a record.
+        GanflowError: a line is not a record, or the file cannot be read.
     """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise GanflowError(f"cannot read {path}: {error.strerror}") from None
     for row, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
         try:
             found = json.loads(line)

@@ -104,11 +104,11 @@ def refused(folder: RunFolder, lines: Sequence[str], wanted: Recipe, overrides: 
     Raises:
         GanflowError: (instead) the recipe cannot be run at all.
     """
-    listed = "".join(f"\n  {line}" for line in lines)
+    listed = [f"  {line}" for line in lines]
     if any(line.startswith("name: ") for line in lines):
-        listed += "\na run keeps its name, which its folder has; the one that MLflow shows may change: track.run_name=…"
-    otherwise = _elsewhere(folder, wanted, overrides)
-    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:{listed}\nundo them, or " + otherwise)
+        listed.append("a run keeps its name, which its folder has; the one that MLflow shows may change: track.run_name=…")
+    undo = "undo them, or " + _elsewhere(folder, wanted, overrides)
+    return GanflowError(f"run {folder.id} cannot go on with these changes{why}:", *listed, undo)
 
 
 def _elsewhere(folder: RunFolder, wanted: Recipe, overrides: Sequence[str]) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -27,6 +25,7 @@ from ganflow.recipe import Recipe
 from ganflow.runs.loop import Cadence
 from ganflow.runs.run import Parts
 from ganflow.runs.trying import check_shares
+from ganflow.scratch import scratch_folder
 
 REPORTED, LEFT = 3, 4
 """Exit codes of a worker that reported why it ended, and of one that ended because another had."""
@@ -54,8 +53,8 @@ def started_workers(recipe: Recipe, workers: int, threads: int = 0) -> Iterator[
     devices = _devices(recipe.train.device, workers)
     group = Group.host(workers, device=devices[0], threads=threads)
     processes: dict[int, subprocess.Popen[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="ganflow-") as folder:
-        file = Path(folder) / "recipe.yaml"
+    with scratch_folder("workers-") as folder:
+        file = folder / "recipe.yaml"
         file.write_text(recipe.to_yaml())
         try:
             for rank in range(1, workers):

@@ -161,7 +161,7 @@ class _Reader:
         try:
             domain = read_domain(named[0], value[named[0]])
         except ValueError as error:
-            self.problem(path, str(error))
+            self.problem(path, f"{error}")
             return
         if isinstance(domain, Grid) and self.tune.search != "grid":
             self.problem(path, f"{self.tune.search} cannot try every value of a grid; use search: grid, or choice here")

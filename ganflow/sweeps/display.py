@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from ganflow.printing import escaped
+from ganflow.errors import escaped
 from ganflow.runs.progress import Shown, clock
 from ganflow.sweeps import table
 from ganflow.sweeps.durations import Durations

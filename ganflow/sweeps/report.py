@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.files import write_text
-from ganflow.printing import escaped, plural
+from ganflow.printing import plural
 from ganflow.runs.folders import RunFolder, here
 from ganflow.sweeps.ranking import best_of, front_of, fronts, ranking, score_of, spread_out
 from ganflow.sweeps.records import Mode, Repeated, SweepFolder, TrialRecord

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ganflow.printing import plural
+from ganflow.printing import no_room, plural
 from ganflow.sweeps.ranking import best_of, best_packed, fronts, latest_of, ranking
 from ganflow.sweeps.records import BUDGET, WRONG, Objectives, Repeated, TrialRecord, rounds_of, several
 
@@ -198,7 +198,7 @@ def lines(
 
     Args:
         rounds: of a trial.
-        width: of the terminal: the last columns are left out where the lines would be longer.
+        width: of the terminal: the last columns are left out where the lines would be longer, and, but for `most`, named below.
         most: lines of trials at most; the others are counted.
         objectives: with several metrics: a column for each, and the number of the trial's front, 1 for the Pareto front.
         found: all scores of trials, by number: those by which they are not judged are the last columns.
@@ -230,6 +230,7 @@ def lines(
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while width and len(sizes) > fixed and sum(sizes) + 2 * len(sizes) - 2 > width:
         sizes.pop()
+    absent = rows[0][len(sizes) :]
     text = []
     for i, row in enumerate(rows):
         sized = enumerate(zip(row, sizes, strict=False))  # fewer sizes where keys are left out
@@ -239,6 +240,8 @@ def lines(
             text += reasons(ranked[i - 1].error, width)
     if most is not None and len(ranked) > most:
         text.append(f"and {len(ranked) - most} more")
+    if width and absent and most is None:
+        text += textwrap.wrap(no_room(absent), width, break_long_words=False, break_on_hyphens=False)
     return text
 
 

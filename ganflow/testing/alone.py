@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from ganflow.engine.feed import feed, keyed_generator
 from ganflow.engine.state import flatten, unflatten
 from ganflow.errors import GanflowError
 from ganflow.plugins import Chosen, Component, Composition
+from ganflow.scratch import scratch_folder
 from ganflow.testing.trial import BATCH
 
 LOADED = 8
@@ -146,7 +146,7 @@ def check_encoder(chosen: Chosen) -> None:
 
 def check_tracker(chosen: Chosen) -> None:
     """It accepts a run's numbers, those that are none too, and its pictures, and begins again where the run goes on."""
-    with TemporaryDirectory() as folder:
+    with scratch_folder("tracker-") as folder:
         run = TrackedRun("trial", "20260101-000000-0000", Path(folder), {"name": "trial", "train": {"rounds": 2}})
         picture = Path(folder) / "round-00000002.png"
         Image.new("RGB", (4, 4)).save(picture)

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -22,6 +21,7 @@ from ganflow.recipe.sections import PER_PART
 from ganflow.runs import record
 from ganflow.runs.evaluations import Evaluation
 from ganflow.runs.folders import RunFolder, is_sweep
+from ganflow.scratch import scratch_folder
 from ganflow.tracking import outbox
 from ganflow.tracking.outbox import EVALUATED, metric_name, settings
 
@@ -190,7 +190,7 @@ def put_redacted(artifacts: Artifacts, path: Path, within: str | None) -> None:
     if redacted(text) == text:
         artifacts.put(path, within)
         return
-    with TemporaryDirectory() as scratch:
+    with scratch_folder("sent-") as scratch:
         Path(scratch, path.name).write_text(redacted(text))
         artifacts.put(Path(scratch, path.name), within)
 
@@ -320,7 +320,7 @@ def log_image(client: MlflowClient, artifacts: Artifacts, round: int, path: Path
     name = f"{KEY}+step+{round}+timestamp+{int(path.stat().st_mtime * 1000)}+{uuid5(NAMESPACE_OID, f'{artifacts.id} {round}')}"
     scale = _THUMBNAIL / max(image.size)
     small = image.resize((max(1, int(image.width * scale)), max(1, int(image.height * scale))))
-    with TemporaryDirectory() as scratch:
+    with scratch_folder("sent-") as scratch:
         shutil.copyfile(path, Path(scratch, f"{name}.png"))
         small.save(Path(scratch, f"{name}+compressed.webp"))
         artifacts.put(Path(scratch, f"{name}.png"), "images")

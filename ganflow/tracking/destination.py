@@ -23,9 +23,10 @@ from ganflow.addresses import SQLITE, absolute, is_http, normal, password_proble
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.files import check_readable, check_utf8, write_text
 from ganflow.installed import entry_points
+from ganflow.lock import Held, locked
 from ganflow.recipe.yaml import Problems
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.lock import Held, locked
+from ganflow.scratch import scratch_folder
 from ganflow.tracking import outbox
 from ganflow.tracking.outbox import STORE, State, default_uri, sqlite_file
 
@@ -332,7 +333,7 @@ def _has_credentials() -> bool:
 def without_credentials() -> Iterator[None]:
     """While this lasts, nothing that is sent from this process carries any: neither those of the environment nor what is in
     files of the home folder (~/.netrc with its default entry, ~/.mlflow/credentials)."""
-    with child.empty_folder() as empty:
+    with scratch_folder("home-") as empty:
         hidden = {"NETRC": os.devnull, "HOME": str(empty), "USERPROFILE": str(empty)}
         with child.applied({**dict.fromkeys(_CREDENTIALS), **hidden}):
             yield

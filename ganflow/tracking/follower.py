@@ -26,6 +26,7 @@ from ganflow.files import open_file, read_bytes
 from ganflow.recipe import Recipe
 from ganflow.runs.folders import RunFolder, here, is_sweep
 from ganflow.runs.journal import entries
+from ganflow.scratch import scratch_folder
 from ganflow.tracking.destination import ENVIRONMENT, bar_of, check_recipe, no_other_folder, store_uri, typed
 from ganflow.tracking.outbox import (
     MISSING,
@@ -257,7 +258,7 @@ class Server:
         self._process = child.start(
             ["-m", "mlflow", "server", *listen, *store],
             environment,
-            cwd=self._held.enter_context(child.empty_folder()),  # uvicorn runs modules of its working folder
+            cwd=self._held.enter_context(scratch_folder("server-")),  # uvicorn runs modules of its working folder
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -312,4 +313,4 @@ class Server:
     def _failed(self, how: str) -> GanflowError:
         self._output.seek(0)
         last = self._output.read().decode(errors="replace").strip().splitlines()[-5:]
-        return GanflowError("\n  ".join([f"MLflow's server {how}" + (", saying:" if last else ""), *last]))
+        return GanflowError(f"MLflow's server {how}" + (", saying:" if last else ""), *(f"  {line}" for line in last))

@@ -6,12 +6,12 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ganflow.errors import GanflowError
 from ganflow.export.served import MODEL, save_program_model, save_run_model
 from ganflow.runs.folders import RunFolder
+from ganflow.scratch import scratch_folder
 from ganflow.tracking.contents import Artifacts
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def log_generator(
     game = game_of_checkpoint(folder, checkpoint)
     if game.prior is None and Z in game.signatures[game.maker].inputs.values():
         return None
-    with TemporaryDirectory() as scratch:
+    with scratch_folder("model-") as scratch:
         saved = Path(scratch, "model")
         logged = client.create_logged_model(experiment_id, _model_name(folder), source_run_id=run_id, model_type=MODEL)
         try:

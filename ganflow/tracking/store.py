@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-import tempfile
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ganflow.addresses import SQLITE, absolute, is_http, redacted
 from ganflow.errors import GanflowError
 from ganflow.files import replacing
+from ganflow.lock import Held, locked
 from ganflow.runs.folders import RunFolder, is_sweep
-from ganflow.runs.lock import Held, locked
+from ganflow.scratch import scratch_folder
 from ganflow.tracking import outbox
 from ganflow.tracking.contents import PARENT, RUN_ID, Artifacts, check_artifacts, local_path, run_name
 from ganflow.tracking.destination import lock_beside, no_other_folder, setup_stuck
@@ -113,7 +113,7 @@ def _set_up(file: Path) -> None:
     would leave a file that MLflow never opens again."""
     from mlflow import MlflowClient
 
-    with tempfile.TemporaryDirectory(prefix="ganflow-store-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder("store-") as folder:
         made = Path(folder, file.name)
         MlflowClient(outbox.sqlite_uri(made))
         with replacing(file.resolve()) as scratch:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow.addresses import bare, is_http, password_problem
-from ganflow.errors import GanflowError, NewestDamaged
-from ganflow.printing import escaped
+from ganflow.errors import GanflowError, NewestDamaged, escaped
+from ganflow.lock import Held, locked
 from ganflow.runs import folders, journal
 from ganflow.runs.folders import RunFolder, here, is_sweep
-from ganflow.runs.lock import Held, locked
 from ganflow.tracking import contents, outbox, store
 from ganflow.tracking.contents import images_of, log_image, put_redacted
 from ganflow.tracking.description import NOTE, describe, show_picture

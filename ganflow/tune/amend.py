@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.files import write_text
-from ganflow.printing import escaped
 from ganflow.recipe import Recipe, differences, read_recipe
 from ganflow.recipe.source import draft
 from ganflow.runs import folders

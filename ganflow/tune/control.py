@@ -119,7 +119,7 @@ def check_values(values: dict[str, Any], space: Space) -> Config:
     try:
         space.validate(space.sample(random.Random(0), point))
     except GanflowError as error:
-        raise Refused(str(error)) from error
+        raise Refused(*error.args) from error
     return point
 
 

@@ -41,6 +41,8 @@ SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Environment of Ray Tune, which reads it when a sweep begins."""
+SCRATCH = ".ray"
+"""Ray's folder in a sweep's, while it runs."""
 
 
 def remember(
@@ -293,7 +295,8 @@ def _tune(
     live = Live(control, watcher, searcher, budget, interruption)
     template["pack"] = pack = pack_of(plan, display.note)
     at_once = plan.repeats.size if turns else executor_of(plan.recipe, pack).together
-    scratch = folder.path / ".ray"
+    scratch = folder.path / SCRATCH
+    _clear(scratch)
     waits = Lacking(plan.tune, display.note)
     with connect(address), guarded(lambda why: _abandon(folder, display, interruption, why), waits):
         for note in preflight(plan, folder, address):
@@ -329,6 +332,22 @@ def _tune(
         if watcher.broken:
             raise Broken(watcher.broken)
         return watcher.spent
+
+
+def _clear(scratch: Path) -> None:
+    """Remove what is there instead of Ray's folder, which is made anew: a driver that was killed has left it, or a stranger, with
+    links that lead elsewhere, or with pickles.
+
+    Raises:
+        GanflowError: it cannot be removed.
+    """
+    try:
+        if scratch.is_dir() and not scratch.is_symlink():
+            shutil.rmtree(scratch)
+        else:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise GanflowError(f"cannot remove {scratch}, which an earlier driver left: {error.strerror}") from error
 
 
 def _data(plan: Plan) -> str:

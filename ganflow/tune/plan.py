@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ganflow import machine
 from ganflow.advised import Advised, command, in_a_shell, option, see, unnamed
 from ganflow.engine.memory import Estimate, doubtful
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.evaluation.survey import examined
 from ganflow.files import check_readable, write_text
-from ganflow.printing import escaped
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.sections import NAME
 from ganflow.recipe.source import Source

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ganflow import machine
 from ganflow.addresses import is_http
-from ganflow.advised import joined
 from ganflow.cluster import compat
 from ganflow.cluster.address import Address, parse_address
 from ganflow.cluster.joining import PATIENCE, connect
@@ -54,7 +53,7 @@ def preflight(plan: Plan, folder: RunFolder, address: Address | str = "local") -
     if (parse_address(address) if isinstance(address, str) else address).kind != "local":
         faults += check_nodes(folder.path, distributions(plan.recipe), deadline)
     if faults:
-        raise GanflowError(joined("\n", faults))
+        raise GanflowError(*faults)
     return notes
 
 
@@ -75,7 +74,7 @@ def rehearse(plan: Plan, runs: Path, address: Address | str = "local", name: str
     if address.kind in ("auto", "cluster"):
         with connect(address):
             if short := _where_written(plan, "tune.resources", infeasible(plan.tune, alive_nodes())):
-                raise GanflowError(joined("\n", short))
+                raise GanflowError(*short)
     notes = list(plan.recipe.notes)
     pack_of(plan, notes.append)
     if uri := tracking_uri(plan.recipe):
@@ -119,7 +118,7 @@ def check_resources(plan: Plan, address: Address | str = "local") -> None:
         except GanflowError as error:
             faults += _where_written(plan, "train.device", [error.text])
     if faults:
-        raise GanflowError(joined("\n", faults))
+        raise GanflowError(*faults)
     if local and plan.memory and (picked := pick_device(device)).type == "cpu":
         check_estimate(plan.recipe, plan.memory, picked, alike=at_once(tune))
 

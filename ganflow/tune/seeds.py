@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ganflow.advised import option
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.evaluation.evaluate import Spread, spreads
 from ganflow.evaluation.scores import rule
 from ganflow.files import check_readable, write_text
 from ganflow.machine import broken
-from ganflow.printing import escaped, say
+from ganflow.printing import say
 from ganflow.recipe import Recipe
 from ganflow.recipe.sections import MOST_SEEDS
 from ganflow.runs import folders

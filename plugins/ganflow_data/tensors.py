@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from ganflow_layers.files import RESIDENT_BYTES
 from ganflow_layers.split import split
 from torch import Tensor
 
-from ganflow import GanflowError, StoredExamples, TensorData, open_regular, print_lines, user_path
+from ganflow import GanflowError, StoredExamples, TensorData, check_room, open_regular, print_lines, user_path
 
 CHANNELS = (1, 2, 3, 4)  # what a dimension of channels may measure when the layout has to be told
 DIMENSIONS = {"nchw": 4, "nhwc": 4, "nhw": 3, "nd": 2}
@@ -143,12 +144,19 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
         if file.suffix == ".npy":
             return {"": _tensor(np.load(file, mmap_mode="c", allow_pickle=False))}
         if file.suffix == ".npz":
+            with ZipFile(file) as packed:  # a small file may hold more than any memory does
+                unpacked = sum(each.file_size for each in packed.infolist())
+            check_room(unpacked, f"{key}: {file}, unpacked,", "keep its arrays in .npy files, which are not read as a whole")
             with np.load(file, allow_pickle=False) as arrays:
                 return {name: _tensor(arrays[name]) for name in arrays}
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
+    except GanflowError:
+        raise
+    except MemoryError as error:  # for an array that the file says it holds
+        raise GanflowError(f"{key}: cannot read {file}: {error}") from None
     except Exception as error:  # safetensors' and numpy's errors have no base in common
         why, *_ = str(error).splitlines() or [type(error).__name__]  # the others of numpy's advise to trust the file
         raise GanflowError(f"{key}: cannot read {file}: {why}") from error
@@ -157,6 +165,8 @@ def read(file: Path, key: str = "data.path") -> dict[str, Tensor]:
 
 def _tensor(array: np.ndarray) -> Tensor:
     """The array, mapped if it is; numbers in the other sequence of bytes, and single ones, are read."""
+    if not array.dtype.isnative:
+        check_room(array.nbytes, "what has its bytes in the other sequence", 'write it with .astype(dtype.newbyteorder("="))')
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(native if native.ndim else np.array(native))
 

@@ -14,7 +14,7 @@ from ganflow_layers.frames import further_frames
 from ganflow_layers.of_runs import Reading
 from torch import Tensor
 
-from ganflow import GanflowError, coloured_images, open_regular, picture_of, read_image, replacing_file, save_png
+from ganflow import GanflowError, check_room, coloured_images, open_regular, picture_of, read_image, replacing_file, save_png
 
 NUMBERS = ".npy"
 SLACK = 1e-3  # rounding of half-precision pixels
@@ -120,6 +120,7 @@ def read_numbers(file: Path, channels: int) -> Tensor:
         array = np.moveaxis(array.reshape(-1, *shape[-3:]), -1, 1)
     else:
         raise GanflowError(f"{file} has shape {shape}; the run takes images of {channels} channels: ({channels}, height, width)")
+    check_room(3 * 4 * array.size, f"{file}, an image of shape {shape},", "write it in several files")  # copies at a time
     if array.dtype == np.uint8:
         return torch.from_numpy(array.astype(np.float32) / 127.5 - 1)
     if array.dtype.kind != "f":

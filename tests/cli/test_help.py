@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ganflow.cli.helping import EXAMPLES
+from ganflow.cli.helping import EXAMPLES, sentences
 from ganflow.cli.main import COMMANDS, Parser, load, plugin_commands
 from ganflow.cli.main import EXAMPLES as FIRST
 
@@ -124,3 +124,40 @@ def test_lists_on_a_terminal_break_between_words(command, monkeypatch, arguments
     assert code == 0
     assert out.split() == whole.split()
     assert [line for line in out.splitlines() if len(line) > 40 and " " in line.strip() and "file  " not in line] == []
+
+
+class TestErrorsOnATerminal:
+    """They are broken between words, and commands in them are whole."""
+
+    TEXT = ("'2026' is the beginning of 12 runs-of-several-sweeps; write more of it (ganflow runs lists them), or name it: "
+            "ganflow run --resume 'a; b' +metrics=emd; then ganflow evaluate latest --metric frechet")  # fmt: skip
+
+    @pytest.mark.parametrize("room", [20, 39, 79, 500])
+    def test_lines(self, room):
+        lines = sentences(f"ganflow: {self.TEXT}", room, EVERY)
+        assert " ".join(line.removeprefix("  ") for line in lines) == f"ganflow: {self.TEXT}"
+        for command in ("ganflow run --resume 'a; b' +metrics=emd", "ganflow evaluate latest --metric frechet"):
+            assert sum(command in line for line in lines) == 1
+        for line in lines:
+            assert len(line) <= room or "ganflow " in line or " " not in line.strip()
+
+    def test_several_problems(self):
+        assert sentences("a.yaml:1: one\na.yaml:2: two and three", 18) == ["a.yaml:1: one", "a.yaml:2: two and", "  three"]
+        assert sentences("a\x1b[31m b", 40) == ["a\\u001b[31m b"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="no terminals of Unix")
+    def test_in_a_terminal_and_through_a_pipe(self, tmp_path):
+        import pty
+
+        command = [sys.executable, "-m", "ganflow", "sample", "nothing"]
+        whole = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        above, terminal = pty.openpty()
+        environment = {**os.environ, "COLUMNS": "40"}
+        done = subprocess.run(command, cwd=tmp_path, stderr=terminal, stdout=terminal, env=environment)
+        os.close(terminal)
+        seen = os.read(above, 10_000).decode().replace("\r", "")
+        os.close(above)
+        assert done.returncode == whole.returncode == 2
+        assert len(whole.stderr.splitlines()) == 1
+        assert seen.split() == whole.stderr.split()
+        assert max(map(len, seen.splitlines())) < 40 < len(whole.stderr)

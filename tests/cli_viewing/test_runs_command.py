@@ -151,6 +151,13 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_line(make_run, monke
     lines = list(runs.table(rows))
     assert max(map(len, lines)) <= 60
     assert lines[0].split()[:3] == ["name", "id", "status"]
+    assert lines[-1] == "no room for age, last: | cat shows all"
+    monkeypatch.setenv("COLUMNS", "40")
+    *_, first, second = runs.table(rows)
+    assert f"{first} {second}" == "no room for age, last, name: | cat shows all"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    assert "age" in next(iter(runs.table(rows)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     assert "age" in next(iter(runs.table(rows)))
 

@@ -18,7 +18,7 @@ PUBLIC = {
     "MOST_TILES", "Metric", "NothingLeft", "Original", "Pictures", "Preview", "Prior", "ReadExamples", "Report", "RunFolder",
     "ScoreLoss", "SettingsError", "Signature", "SlopePenalty", "Step", "StoredExamples", "StreamData", "Sweep", "TensorData",
     "Terms", "TextEncoder", "TrackedRun", "Tracker", "TrainedRun", "TrialRun", "TrialSession", "UnknownRange", "Unreadable",
-    "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "class_field",
+    "__version__", "add_axes", "add_run_arguments", "build_part", "check_inner", "check_output_path", "check_room", "class_field",
     "coloured_images", "compare", "data_of_run", "estimate_norm_statistics", "evaluating", "facts_of", "figure_image",
     "find_run", "fork_rng", "hookimpl", "image_error_text", "image_grid", "image_pairs", "image_sheet", "image_tensor",
     "in_threads", "is_grey", "key", "latent_map", "load", "load_encoder", "load_game", "load_sweep", "mixes_examples",

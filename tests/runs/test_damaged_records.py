@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ganflow import files
+from ganflow import files, lock
 from ganflow.cli import main
 from ganflow.errors import GanflowError
-from ganflow.runs import folders, ids, lock, record
+from ganflow.runs import folders, ids, record
 from ganflow.runs.folders import RunFolder
 from ganflow.tracking.outbox import State
 
@@ -227,7 +227,7 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path, monkeyp
 
 HOLDER = """
 import sys, pathlib
-from ganflow.runs.lock import Held, locked
+from ganflow.lock import Held, locked
 path, refused = pathlib.Path(sys.argv[1]), 0
 for _ in range(3000):
     try:

@@ -21,7 +21,8 @@ from PIL import Image
 from safety_helpers import RECIPE, only_run
 
 from ganflow.cli.main import main
-from ganflow.printing import Unread, escaped, say, say_json, say_text
+from ganflow.errors import escaped
+from ganflow.printing import Unread, say, say_json, say_text
 from ganflow.recipe.yaml import to_flow, to_yaml
 from ganflow.runs.progress import Progress
 from ganflow.sweeps.display import Display

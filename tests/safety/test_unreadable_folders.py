@@ -78,3 +78,21 @@ def test_the_database_of_mlflow(answers, tmp_path):
     ((_, (code, _, err)),) = answers("runs/mlflow.db", ["run small.yaml -q"])
     assert code == 2
     assert "/runs/mlflow.db: Permission denied; keep MLflow's data elsewhere, e.g. track.uri=sqlite:///mlflow-2.db" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["runs/tiny", "runs/tiny/20260101-000000-0000"])
+def test_the_others_are_listed_beside_it(answers, tmp_path, folder):
+    """It was left out without a word."""
+    other = RunFolder(tmp_path / "runs" / "other" / "20260102-000000-0000")
+    other.path.mkdir(parents=True)
+    other.update(id=other.id, status="finished")
+    listed, as_json, every = (answer for _, answer in answers(folder, ["runs", "runs --json", "runs --all"]))
+    id = folder.removeprefix("runs/tiny").lstrip("/")
+    for code, out, err in (listed, every):
+        assert (code, err) == (0, f"ganflow: cannot read the folder {folder}: Permission denied\n")
+        assert [line.split()[:1] for line in out.splitlines()] == [["name"], ["tiny"], ["other"]]
+    closed, seen = json.loads(as_json[1])
+    assert (closed["name"], closed["id"], closed["status"]) == ("tiny", id, "damaged")
+    assert closed["error"] == f"cannot read the folder {folder}: Permission denied"
+    assert seen["id"] == other.id

@@ -18,8 +18,8 @@ from tracking_helpers import TINY, history
 from ganflow.addresses import bare, normal, password_problem, recorded, redacted
 from ganflow.cli import main
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.lock import locked
 from ganflow.tracking import destination, store
 from ganflow.tracking.destination import check_address, known, remember
 from ganflow.tracking.sync import sync

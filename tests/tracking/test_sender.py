@@ -22,9 +22,9 @@ from test_sweep_tracking import ID, ByHand, everyone, sent, steps
 from tracking_helpers import draw, history, report
 
 from ganflow.errors import GanflowError
+from ganflow.lock import Held, locked
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.lock import Held, locked
 from ganflow.tracking import contents, destination, outbox, store
 from ganflow.tracking import sync as syncing
 from ganflow.tracking.contents import Artifacts

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
-from ganflow.runs.lock import locked
 from ganflow.tracking import store
 from ganflow.tracking.outbox import sqlite_file
 from ganflow.tracking.store import Connection

@@ -14,10 +14,10 @@ from PIL import Image
 from tracking_helpers import draw, followed, history, report, until
 
 from ganflow.errors import GanflowError
+from ganflow.lock import locked
 from ganflow.runs import record
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import rewind
-from ganflow.runs.lock import locked
 from ganflow.tracking import store
 from ganflow.tracking.follower import unsent
 from ganflow.tracking.outbox import State

@@ -12,7 +12,8 @@ from ganflow.cluster import joining
 from ganflow.cluster.address import check_cluster, parse_address
 from ganflow.cluster.joining import connect
 from ganflow.errors import GanflowError
-from ganflow.runs.lock import is_locked, locked
+from ganflow.lock import is_locked, locked
+from ganflow.scratch import LOCK
 
 
 @pytest.mark.parametrize(
@@ -103,19 +104,17 @@ def test_only_folders_that_nobody_holds_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(joining, "_LONGEST", len(str(tmp_path)))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     left, held, fresh = (tmp_path / f"ganflow-ray-1-{name}" for name in ("left", "held", "fresh"))
-    foreign = tmp_path / "ganflow-1-left"
+    foreign = tmp_path / "ganflow-ray-1"
     for folder in (left, held, fresh, foreign):
         folder.mkdir()
-        (folder / ".lock").touch()
+        lock = folder / (LOCK if folder != foreign else ".lock")
+        lock.touch()
         if folder != fresh:
-            os.utime(folder, (0, 0))
-    with locked(held / ".lock"), joining._folder() as mine:
+            os.utime(lock, (0, 0))
+    with locked(held / LOCK), joining._folder() as mine:
         assert mine.parent == tmp_path
-        assert is_locked(mine / ".lock")
+        assert is_locked(mine / LOCK)
         assert {*tmp_path.iterdir()} == {held, fresh, foreign, mine}
-        os.utime(mine, (0, 0))
-        with joining._folder():
-            assert mine.exists()
     assert {*tmp_path.iterdir()} == {held, fresh, foreign}
 
 
@@ -146,11 +145,11 @@ def test_this_machine_alone_says_nothing_and_leaves_nothing(tmp_path):
     left, kept = tmp_path / "ganflow-ray-1-killed", tmp_path / "ganflow-ray-1999999999-of-another-container"
     for folder in (left, kept):
         folder.mkdir()
-        (folder / ".lock").touch()
-        os.utime(folder, (0, 0))
+        (folder / LOCK).touch()
+        os.utime(folder / LOCK, (0, 0))
     env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     env |= {"HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"}  # some other cluster, of no interest
-    with short_folder(tmp_path) as temporary, locked(kept / ".lock"):
+    with short_folder(tmp_path) as temporary, locked(kept / LOCK):
         done = subprocess.run(
             [sys.executable, "-c", LOCAL], capture_output=True, text=True, env={**env, "TMPDIR": temporary}, timeout=400
         )

@@ -324,6 +324,8 @@ def test_the_table_leaves_out_what_does_not_differ_and_keys_that_do_not_fit():
     assert [line.split()[0] for line in lines[1:5]] == ["0", "1", "2", "3"]
     assert lines[5].strip() == "out of memory"
     assert max(map(len, table.lines(trials, "frechet", "min", 10, width=35))) <= 35
+    assert table.lines(trials, "frechet", "min", 10, width=35)[-1] == "no room for lr: | cat shows all"
+    assert "no room" not in str(table.lines(trials, "frechet", "min", 10) + table.lines(trials, "frechet", "min", 10, 35, 5))
     assert table.lines(trials, "frechet", "min", 10, most=1)[-1] == "and 3 more"
     assert table.lines([], "frechet", "min", 10) == ["trial  state  frechet  round"]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ganflow.errors import GanflowError
+from ganflow.errors import GanflowError, escaped
 from ganflow.files import open_file
 
 _ASKS = sys.platform == "linux"
@@ -32,7 +32,7 @@ class Unopened(GanflowError, OSError):
     """The lock's file cannot be opened: a folder that cannot be written."""
 
     def __str__(self) -> str:
-        return f"cannot write {self.filename}: {self.strerror}"
+        return escaped(f"cannot write {self.filename}: {self.strerror}")
 
 
 @contextmanager
