@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganflow.advised import joined
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.plugins import Catalogue, load_catalogue
 from ganflow.recipe.recipe import Recipe
@@ -79,7 +80,7 @@ def read_stages(source: Source, overrides: Sequence[str] = (), catalogue: Catalo
         if recipe.train.start_from
     ]
     if wrong:
-        raise GanflowError("\n".join(wrong))
+        raise GanflowError(joined("\n", wrong))
     warn_of_broken(catalogue or load_catalogue())
     return Stages(_name(whole), recipes)
 
