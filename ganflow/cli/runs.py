@@ -84,14 +84,14 @@ def run_facts(folder: RunFolder, full: bool = False) -> dict[str, Any]:
     except GanflowError as error:
         if full:
             raise
-        damaged = {"status": "damaged", "folder": str(folder.path), "error": str(error)}
+        damaged = {"status": "damaged", "folder": str(folder.path), "error": error.in_shell}
         return {"name": folder.name, "id": folder.id, **damaged}
     left, fault = Left(), ""
     try:
         report, evaluation = last_entries(folder.journal, left)
         fault = left.text
     except GanflowError as error:  # it cannot be read
-        report, evaluation, fault = None, None, str(error)
+        report, evaluation, fault = None, None, error.in_shell
     best: Mapping[str, Any] = record.best or {}
     scores = evaluation.values if evaluation else {}
     facts: dict[str, Any] = {

@@ -59,8 +59,8 @@ def sync_command(args: argparse.Namespace) -> int:
             if len(folders) == 1:
                 raise
             failed = True
-            found.append({"name": folder.name, "id": folder.id, "error": str(error)})
-            say(f"not sent: {error}", err=args.json)
+            found.append({"name": folder.name, "id": folder.id, "error": error.in_shell})
+            say(f"not sent: {error.in_shell}", err=args.json)
             continue
         if args.json:
             failed = failed or bool(result.error)

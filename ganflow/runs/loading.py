@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ganflow.advised import command
 from ganflow.contract.data import Data, Field
 from ganflow.contract.roles import TextEncoder
 from ganflow.engine.build import build_game
@@ -26,7 +27,7 @@ from ganflow.engine.state import load_generator, load_networks
 from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.recipe import Recipe
 from ganflow.runs.alarms import diverged
-from ganflow.runs.amend import after_divergence
+from ganflow.runs.amend import after_divergence, again
 from ganflow.runs.checkpoints import BEST, WEIGHTS, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.kept import recipe_of_run
@@ -121,9 +122,9 @@ def fitting(checkpoint: Checkpoint) -> Iterator[None]:
     except (ValueError, KeyError) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else error
         recipe = here(checkpoint.path.parent.parent / "recipe.yaml")
-        how = f"put {recipe} back as it was, or train the changed one anew: ganflow run {shlex.quote(str(recipe))}"
+        how = f"put {recipe} back as it was, or train the changed one anew: " + command(f"ganflow run {shlex.quote(str(recipe))}")
         raise GanflowError(f"{checkpoint.path.name} does not fit the run's recipe, which was changed afterwards: "
-                           f"{shorten(str(why), 300)}; {how}") from None  # fmt: skip
+                           f"{shorten(str(why), 300)}; " + how) from None  # fmt: skip
     except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise GanflowError(f"{checkpoint.path.name} holds what no run can go on from ({type(error).__name__}: "
                            f"{shorten(str(error), 200)}); use another checkpoint, or start anew") from error  # fmt: skip
@@ -183,9 +184,9 @@ def load_encoder(folder: RunFolder) -> TextEncoder:
 
 def only_damaged(folder: RunFolder, wrong: Sequence[Damaged]) -> GanflowError:
     """An error that says what helps a run all of whose checkpoints are damaged."""
-    again = f"ganflow run {shlex.quote(str(here(folder.recipe)))}"
-    damaged = f"only damaged checkpoints: {'; '.join(map(str, wrong))}; restore one from a backup, or train anew: {again}"
-    return GanflowError(f"run {folder.id} has {damaged}")
+    anew = command(f"ganflow run {shlex.quote(str(here(folder.recipe)))}")
+    damaged = f"only damaged checkpoints: {'; '.join(map(str, wrong))}; restore one from a backup, or train anew: "
+    return GanflowError(f"run {folder.id} has {damaged}" + anew)
 
 
 def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
@@ -248,11 +249,11 @@ def _without(folder: RunFolder) -> str:
     if is_running(folder):
         until = "it is being trained, and keeps the first one after train.checkpoint_every rounds, or at its end"
     elif alarm := diverged(folder):  # which would do so again
-        again = after_divergence(folder, recipe_of_run(folder), alarm["text"], kept=False)
-        return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: {again}"
+        anew = after_divergence(folder, recipe_of_run(folder), alarm["text"], kept=False)
+        return f"run {folder.id} diverged in round {alarm['round']}, and has no checkpoint; train anew, with a change: " + anew
     else:
-        until = f"train it: ganflow run --resume {folder.reference()}"
-    return f"run {folder.id} has no checkpoint yet; {until}"
+        until = "train it: " + again(folder)
+    return f"run {folder.id} has no checkpoint yet; " + until
 
 
 def _folder_of(source: Checkpoint) -> Path:

@@ -217,6 +217,10 @@ def resume(
         if found and found.round == wanted.train.rounds and before.status == "finished":
             hint = to_train_on(folder, wanted, found.round, () if recipe else overrides)
             advice = f"run {folder.id} has finished already; to train on: " + hint
+            there = [metric.component for metric in had.metrics]
+            for metric in [each.component for each in wanted.metrics if each.component not in there][:1]:
+                scores = command(f"ganflow evaluate {folder.reference()} --metric {metric.name}")
+                advice += "; for scores of what is trained: " + scores
             return Outcome(folder, "finished", found.round, advice=advice)
         n = before.workers if workers is None else workers
         group = held.enter_context(started_workers(wanted, n, before.threads if n == before.workers else 0))

@@ -88,6 +88,17 @@ def test_what_was_best_by_one_metric_is_not_compared_with_another(work, ganflow,
     assert read(run.checkpoints / "best.safetensors").round == 8
 
 
+def test_a_metric_of_a_run_that_has_finished(work, ganflow, plugin):
+    plugin("acme", PLUGIN)
+    assert ganflow("run", "tiny.yaml", "metrics=[small]", "-q")[0] == 0
+    said = ganflow("run", "--resume", "latest", "+metrics=large")[2].rstrip()
+    advice = said.rpartition("; for scores of what is trained: ganflow ")[2]
+    assert "--metric large" in advice
+    code, out, err = ganflow(*advice.split())
+    assert code == 0, err
+    assert "large" in out
+
+
 def test_the_metric_of_the_best_checkpoint_stays(work, ganflow, plugin):
     plugin("acme", PLUGIN)
     assert ganflow("run", "tiny.yaml", "metrics=[small]", "train.best=small", "-q")[0] == 0

@@ -99,7 +99,7 @@ def test_what_is_wrong_with_stages(files, command, text, told):
 def test_all_problems_of_all_stages_are_told(files):
     with pytest.raises(GanflowError) as caught:
         read_stages("both.yaml", ["first.train.rounds=lots", "second.train.seed=x"])
-    assert str(caught.value).splitlines() == [
+    assert caught.value.in_shell.splitlines() == [
         "command line: train.rounds: 'lots' is not an integer",
         "command line: train.seed: 'x' is not an integer",
     ]

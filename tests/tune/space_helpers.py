@@ -72,7 +72,7 @@ class Sweep:
             self(tune, *overrides, text=text)
         printed = []
         for problem in caught.value.problems:
-            assert str(problem).startswith(f"r.yaml:{problem.line}: " if problem.line else "command line: ")
+            assert str(problem).startswith(f"r.yaml:{problem.line}: " if problem.line else "arguments: ")
             line = problem.line - FIRST - text.count("\n") + RECIPE.count("\n") if problem.line else 0
             printed.append(f"{line}: {problem.text}")
         return printed

@@ -34,7 +34,7 @@ def fixed(sweep: Sweep) -> Any:
 def test_a_value_on_the_command_line_is_every_trials(fixed: Any) -> None:
     space, notes = fixed(["optimizer.lr=0.1"], LR, BETA)
     assert list(space.keys) == ["optimizer.beta1"]
-    assert notes == ["optimizer.lr: set on the command line, and not searched"]
+    assert notes == ["optimizer.lr: set by the arguments, and not searched"]
     trial = space.validate({"optimizer.beta1": 0.5})
     assert {part.settings.lr for part in trial.optimizers.values()} == {0.1}
     assert fixed(["train.rounds=50"], LR, BETA)[1] == []
@@ -68,7 +68,7 @@ def test_keys_go_with_the_component_that_they_are_of(fixed: Any) -> None:
     keys = ("loss: {choice: [hinge, wasserstein]}", "modifiers[0].c: {uniform: [0.1, 0.3], when: {loss: wasserstein}}", BETA)
     space, notes = fixed(["loss=hinge"], *keys)
     assert list(space.keys) == ["optimizer.beta1"]
-    assert notes == ["loss: set on the command line, and not searched, nor modifiers[0].c, whose conditions never hold then"]
+    assert notes == ["loss: set by the arguments, and not searched, nor modifiers[0].c, whose conditions never hold then"]
     space, notes = fixed(["loss=wasserstein"], *keys)
     assert list(space.keys) == ["modifiers[0].c", "optimizer.beta1"]
 
@@ -86,7 +86,7 @@ def test_what_would_change_no_trial_is_refused(fixed: Any) -> None:
         fixed(["optimizer.lr=0.1", "tune.space.optimizer.lr={choice: [1, 2]}"], LR, BETA)
     with pytest.raises(GanflowError) as refused:
         fixed(["optimizer.lr=0.1", "tune.trials=9", "train.rounds=9"], LR)
-    assert str(refused.value) == (
+    assert refused.value.in_shell == (
         "the command line sets optimizer.lr, and nothing else is searched; train it with: "
         "ganflow run r.yaml optimizer.lr=0.1 train.rounds=9"
     )

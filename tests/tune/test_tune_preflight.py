@@ -139,7 +139,7 @@ def test_what_the_command_line_wants_has_no_line(asking):
     asking.here(2, 0)
     with pytest.raises(GanflowError) as refused:
         preflight.check_resources(asking("tune.resources.cpus=8"))
-    assert str(refused.value) == "command line: tune.resources: a trial wants 8 CPUs; this machine has 2"
+    assert refused.value.in_shell == "command line: tune.resources: a trial wants 8 CPUs; this machine has 2"
 
 
 @pytest.mark.parametrize("address", ["auto", "h:6379"])
@@ -286,7 +286,7 @@ class TestACluster:
             (notes,) = self.refused(one, changes)
             assert "connection refused" in json.loads(notes)[0]
             (fault,) = self.refused(one, ["tune.resources={cpus: 1, gpus: 2}"])
-            assert fault == "command line: tune.resources: a trial wants 2 GPUs; this machine has 0"
+            assert fault == "arguments: tune.resources: a trial wants 2 GPUs; this machine has 0"
 
     def test_versions_of_every_node(self, pair):
         (fault,) = self.refused(pair)
@@ -296,7 +296,7 @@ class TestACluster:
     def test_every_fault_at_once(self, pair):
         faults = self.refused(pair, ["tune.resources={cpus: 64, gpus: 0}"])
         assert len(faults) == 2
-        assert faults[0] == "command line: tune.resources: a trial wants 64 CPUs; the largest node has 2, the cluster 3"
+        assert faults[0] == "arguments: tune.resources: a trial wants 64 CPUs; the largest node has 2, the cluster 3"
         assert "has ganflow 0.0.1" in faults[1]
 
     def test_a_plugins_version_and_a_node_without_it(self, pair):
