@@ -265,19 +265,19 @@ def newest_picture(folder: RunFolder) -> Image:
     return open_picture(path)
 
 
-def animate(folder: RunFolder, path: Path, fps: int = 8) -> None:
+def animate(folder: RunFolder, frames: Sequence[Path], path: Path, fps: int = 8) -> None:
     """Write a GIF of the pictures that a run drew over training.
 
     Args:
+        frames: these, as `drawn_pictures` returns them.
         path: of the file.
         fps: pictures per second.
 
     Raises:
-        GanflowError: there are fewer than two, or they cannot be read.
+        GanflowError: they cannot be read.
     """
     from ganflow.pictures import gif
 
-    frames = drawn_pictures(folder)
     fields = (folder.read().data or {"fields": {}})["fields"]
     titled = any(len(shape) < 3 for shape in fields.values())  # pictures of points have the round in their title
     gif(frames, path, fps, [] if titled else [f"round {int(re.sub(r'[^0-9]', '', frame.stem) or 0)}" for frame in frames])

@@ -19,6 +19,7 @@ from ganflow.runs.folders import RunFolder, all_sweeps, check, find_sweep, lates
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ganflow.cluster.address import Address
     from ganflow.sweeps.records import SweepFolder
     from ganflow.tune.driver import Outcome
     from ganflow.tune.plan import Plan
@@ -48,9 +49,9 @@ def sweep(
     Raises:
         GanflowError: the recipe, its space or its objective is wrong, or Ray does not start.
     """
-    check_address(text_of("address", address))
+    where = checked_address(text_of("address", address))
     name = None if name is None else text_of("name", name)
-    plan = read(recipe, changes, address)
+    plan = read(recipe, changes, where)
     for note in [] if quiet else plan.recipe.notes:
         say(note, err=True)
     return played(begin(plan, root_of(runs), name, earlier, quiet=quiet), plan, address, quiet=quiet, new=True)
@@ -261,22 +262,23 @@ class Sweep:
         return TrainedRun(run)
 
 
-def read(recipe: str | Path | Mapping[str, Any], changes: Changes = (), address: str = "local") -> Plan:
+def read(recipe: str | Path | Mapping[str, Any], changes: Changes, address: Address) -> Plan:
     """Read a recipe with a section `tune`, and check every value that its space can yield; raises GanflowError."""
-    from ganflow.cluster.address import parse_address
     from ganflow.tune.plan import make_plan
 
     check_recipe(recipe)
-    return make_plan(recipe, as_typed(changes), here=parse_address(address).kind == "local")
+    return make_plan(recipe, as_typed(changes), here=address.kind == "local")
 
 
-def check_address(address: str) -> None:
-    """Check that a sweep can run there from this process; raises GanflowError."""
+def checked_address(address: str) -> Address:
+    """The address, where a sweep can run from this process; raises GanflowError."""
     from ganflow.cluster.address import parse_address
 
-    if parse_address(address).kind == "job":
+    found = parse_address(address)
+    if found.kind == "job":
         raise GanflowError(f"{address} takes jobs, which a command sends: ganflow tune --address {address}; "
                            "from Python, run this on a machine of the cluster with address='auto'")  # fmt: skip
+    return found
 
 
 def begin(

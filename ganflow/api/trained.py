@@ -16,6 +16,7 @@ from ganflow.api.drawing import (
     classes_of,
     draw,
     drawing_game,
+    drawn_pictures,
     interpolate,
     newest_picture,
     picture_of_samples,
@@ -198,7 +199,7 @@ class TrainedRun:
             GanflowError: there are fewer than two, or the path is none of a .gif that can be written.
         """
         fps, file = whole("fps", fps, 1, 50), check_output_path(path_of("path", path), (".gif",))
-        animate(self.folder, file, fps)
+        animate(self.folder, drawn_pictures(self.folder), file, fps)
         return file
 
     def _drawn(self, n: int, seed: int, label: Labels) -> Drawn:

@@ -16,7 +16,7 @@ from ganflow.printing import say, say_json, say_text
 if TYPE_CHECKING:
     from ganflow.recipe import Recipe, Shipped
 
-UNBUILT = "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples"
+UNBUILT = "read, and not built: ganflow check --build also tries data, networks, metrics, sizes and memory, on blank examples"
 
 
 def recipes_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,6 +159,10 @@ def check_command(args: argparse.Namespace) -> int:
             notes = [*read.notes, *(_of_tune(read, recipe, overrides) if isinstance(read, Recipe) else ())]
             notes += [] if args.build else _of_devices(recipes_of)
             built = _built(recipes_of) if args.build else []
+            if args.build and isinstance(read, Recipe) and read.tune is not None:
+                from ganflow.tune.objectives import find_objectives
+
+                find_objectives(read)
         except GanflowError as error:
             problems = error.problems if isinstance(error, RecipeError) else []
             facts |= {"ok": False, "problems": [vars(p) | {"text": in_shell(p.text)} for p in problems] or
@@ -183,18 +187,23 @@ def _of_tune(recipe: Recipe, source: str, overrides: Sequence[str]) -> Iterator[
     """A note where `ganflow run` trains what `ganflow tune` refuses, because of the overrides.
 
     Raises:
-        GanflowError: the space has mistakes of its own.
+        GanflowError: the space has mistakes of its own, or trials are judged by a metric that the recipe has not.
     """
     if recipe.tune is None:
         return
     from ganflow.errors import GanflowError
+    from ganflow.recipe import read_recipe
     from ganflow.space.fixing import read_searched, sound_without
+    from ganflow.tune.asked import check_asked
 
     try:
+        check_asked(recipe)
         read_searched(source, overrides)
     except GanflowError as error:
         if not sound_without(source, overrides):
             raise
+        of_tune = [override for override in overrides if override.lstrip("+~").startswith("tune")]
+        check_asked(read_recipe(source, of_tune))
         searches = any(override.startswith(("tune", "+tune", "~tune")) for override in overrides)  # which ~tune would contradict
         without = "" if searches else " (or leave the search out: ~tune)"
         yield f"ganflow tune refuses this, and ganflow run does not: {error.in_shell}{without}"

@@ -188,8 +188,8 @@ def animate_command(args: argparse.Namespace) -> int:
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}.gif"), (".gif",))
-    n = len(drawn_pictures(folder))
-    facts = facts_of(args, folder, pictures=n)
-    what = f"{n} pictures of {folder.name} ({folder.id})"
-    write_output(output, lambda path: animate(folder, path, args.fps), what, facts=facts)
+    frames = drawn_pictures(folder)
+    facts = facts_of(args, folder, pictures=len(frames))
+    what = f"{len(frames)} pictures of {folder.name} ({folder.id})"
+    write_output(output, lambda path: animate(folder, frames, path, args.fps), what, facts=facts)
     return 0

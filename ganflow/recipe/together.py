@@ -1,4 +1,4 @@
-"""Checks of the components of one recipe together: sections that they need, modifiers twice or instead of others."""
+"""Checks of the components of one recipe together: what they need of each other, modifiers twice or instead of others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ MODIFIERS = "modifiers"
 def check_together(
     sections: Collection[str], chosen: Sequence[tuple[Chosen, int, str]], problems: Problems, notes: list[str]
 ) -> None:
-    """Check what components say of the sections that they need (`requires`), and of being there twice (`once`). A modifier beside
-    one in whose place it is (`instead_of`) is worth a note.
+    """Check what components say of the sections that they need (`requires`), of what they need of another component (`needs`, and
+    its `gives`), and of being there twice (`once`). A modifier beside one in whose place it is (`instead_of`) is worth a note.
 
     Args:
         chosen: each with its line and its path.
     """
+    modifiers = [type(found.settings) for found, *_ in chosen if found.component.role == "modifier"]
+    wrapped = {hook.name for cls in modifiers for hook in hooks_of(cls)}  # what these give is not known
+    by_role = {found.component.role: found for found, *_ in chosen if found.component.role not in wrapped}
     for number, (found, line, _) in enumerate(chosen):
         cls, what = type(found.settings), f"{found.component.role} '{found.component.name}'"
         modifier = found.component.role == "modifier"
@@ -33,6 +36,10 @@ def check_together(
             if section not in sections:
                 problems.add(line, f"{what} needs a {section}, and the recipe has none: add the section '{section}', or "
                              f"{'take it out' if modifier else 'use another'}")  # fmt: skip
+        for role, fact, advice in _facts(found, "needs") or ():
+            other = by_role.get(role)
+            if other and (facts := _facts(other, "gives")) is not None and fact not in facts:
+                problems.add(line, f"{what} needs {fact}, and {role} '{other.component.name}' gives none: {advice}")
         there = next((path for other, _, path in chosen[:number] if type(other.settings) is cls), "")
         if there and getattr(cls, "once", False):
             names = [f"{there}.{key.name}" for key in keys(cls)]
@@ -54,6 +61,12 @@ def there_already(advice: str, sections: Mapping[str, Node], catalogue: Catalogu
             names = [f"{path}.{key.name}" for key in keys(new.settings)]
             return f"; that is {path} here, which is there" + (f": set {' or '.join(names[:2])}" if names else "")
     return advice
+
+
+def _facts(of: Chosen, name: str) -> tuple[Any, ...] | None:
+    """A component's declarations under this name; None where there are none, or it has a key that is called so."""
+    found = getattr(of.settings, name, None)
+    return found if isinstance(found, tuple) else None
 
 
 def making_room(advice: str, sections: Mapping[str, Node], catalogue: Catalogue) -> str:

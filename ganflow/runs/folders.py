@@ -24,6 +24,7 @@ from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
 _ID = re.compile(r"\w[\w.-]*")  # of a sweep
+_TRIAL = re.compile(r"-t[0-9]{4,}$")  # the end of a trial's id, which begins with its sweep's
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 _LOCK = ".lock"
@@ -138,11 +139,13 @@ def create(root: Path, name: str) -> RunFolder:
 
 def new_id(root: Path) -> str:
     """An id for a run or a sweep that begins now, later than all in the runs folder."""
-    sweeps = []
-    for sweep in all_sweeps(root):
+    check_readable(root)
+    paths = list(root.glob("*/*"))
+    ids, begun = [path.name for path in paths], {path.parent for path in paths if _TRIAL.search(path.name)}
+    for about in (path for path in paths if path.name == FILE and path.parent not in begun):  # a sweep without a trial
         with suppress(GanflowError):
-            sweeps.append(sweep.read().id)
-    return stamp([*sweeps, *(path.name for path in root.glob("*/*"))])
+            ids.append(RunFolder(about.parent).read().id)
+    return stamp(ids)
 
 
 def make(folder: RunFolder) -> RunFolder:

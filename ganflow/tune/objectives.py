@@ -11,11 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ganflow.contract.game import Scores
-from ganflow.errors import Problem, RecipeError
 from ganflow.evaluation.scores import grouped
-from ganflow.plugins import load_catalogue
 from ganflow.recipe import Recipe
 from ganflow.sweeps.records import Mode, Objectives
+from ganflow.tune.asked import no_metrics, not_evaluated, wrong
 
 if TYPE_CHECKING:
     from ganflow.contract.data import Data
@@ -166,13 +165,10 @@ def _metric(recipe: Recipe, entry: str, asked: str | None, reports: Reports) -> 
         if names and asked in (None, chosen.component.name, chosen.component.qualified, names[0]):
             return names[0], metric.goal
     if asked is None:
-        text = f"needed, for the recipe has no metrics; name one of {reports}; or add one: '+metrics={{use: frechet}}'"
-        raise wrong(recipe, entry, text)
+        raise wrong(recipe, entry, no_metrics(reports))
     if asked in reports:
         return asked, None
-    text = _unknown(asked, reports, [chosen.component.name for chosen in recipe.metrics])
-    if asked in load_catalogue().names("metric"):
-        text = f"'{asked}' is a metric that this recipe does not evaluate; add it: '+metrics={{use: {asked}}}'"
+    text = not_evaluated(asked) or _unknown(asked, reports, [chosen.component.name for chosen in recipe.metrics])
     raise wrong(recipe, entry, text, "metric")
 
 
@@ -189,10 +185,3 @@ def _changed(recipe: Recipe, variant: Recipe) -> str:
 
     uses = [line for line in differences(recipe, variant) if ".use:" in line]
     return ", ".join(f"{line.partition('.use:')[0]}: {line.rpartition(' → ')[2]}" for line in uses) or "other values"
-
-
-def wrong(recipe: Recipe, key: str, text: str, *near: str, section: str = "tune") -> RecipeError:
-    """The error of a key, in the line of the key, of one near it, or of the section."""
-    paths = [*(f"{section}.{name}" for name in (key, *near)), section]
-    line = next((recipe.lines[path] for path in paths if path in recipe.lines), 0)
-    return RecipeError([Problem(line, f"{section}.{key}: {text}", recipe.file)])

@@ -25,7 +25,8 @@ from ganflow.space.space import Space
 from ganflow.sweeps.records import Mode, Objectives, SweepFolder, several
 from ganflow.sweeps.repeats import Repeats
 from ganflow.tracking.destination import check_recipe
-from ganflow.tune.objectives import Reports, find_objectives, wrong
+from ganflow.tune.asked import wrong
+from ganflow.tune.objectives import Reports, find_objectives
 
 if TYPE_CHECKING:
     from ganflow.runs.record import RunRecord

@@ -26,6 +26,7 @@ class MLPAutoencoder:
     sample` decodes draws from the prior, which is what a VAE learns to do; a plain autoencoder has seen only its own codes.
     """
 
+    gives = ("codes",)
     requires = ("prior",)
 
     width: int = key(400, "units of each hidden layer", ge=1, le=65536)
@@ -55,6 +56,8 @@ class ConvAutoencoder:
     codes.
     """
 
+    gives = ("codes",)
+    needs = (("data", "images", "use generator mlp_autoencoder"),)
     requires = ("prior",)
 
     width: int = key(32, "channels at half the images' size; twice as many at each coarser one", ge=1, le=4096)
@@ -79,6 +82,8 @@ class Reconstruction:
     No prior enters: where the codes lie is up to the network.
     """
 
+    needs = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
+
     distance: Literal["squared", "absolute", "cross_entropy"] = key(
         "squared", "of values; cross_entropy: with the data's range as [0, 1], in nats"
     )
@@ -98,6 +103,8 @@ class ELBO:
     The KL divergence is exact, the likelihood's expectation a mean over draws from q. With beta 1 and free_bits 0 the terms'
     sum is −ELBO, and `elbo` is reported; otherwise something else is descended, and nothing is claimed.
     """
+
+    needs = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
 
     likelihood: Literal["gaussian", "bernoulli"] = key(
         "gaussian", "of a value given the code: normal around the decoder's output; or of a coin whose odds that is (the data's "
@@ -125,6 +132,7 @@ class VAEGAN:
     kind is half of the batch that the critic sees; in the paper each is a batch of its own, which counts twice as much.
     """
 
+    needs = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
     requires = ("critic",)
 
     adversarial: Any = part("loss", "non_saturating", "how critic and decoder play: any loss from scores, also a third party's")

@@ -23,6 +23,8 @@ class Digits:
     """1,797 handwritten digits, one channel, white on black: scikit-learn's 8 × 8 images (UCI, Alpaydin & Kaynak 1998),
     smoothly enlarged, each with its label. Nothing is downloaded."""
 
+    gives = ("images",)
+
     size: int = key(32, "height and width in pixels", ge=8, le=128)
     classes: list[int] = key([], "take only these digits; empty: all ten", ge=0, le=9)
     held_out: float = key(0.1, HELD_OUT, ge=0)
@@ -42,6 +44,8 @@ class StackedDigits:
     The three are independent, each of a class drawn evenly and then any training digit of it. They are stacked as training draws
     them, without end, so that memory holds the digits alone. Held-out pictures have held-out digits.
     """
+
+    gives = ("images",)
 
     size: int = key(32, "height and width in pixels", ge=8, le=128)
     held_out: float = key(0.1, "digits kept from training, for held-out pictures: below 1 a share, from 1 on a number", gt=0)
@@ -63,6 +67,8 @@ class Gaussians:
     radius 1 with std 0.01; `grid` is 25 modes on {−4, −2, 0, 2, 4}² with std 0.05. The toy sets of WGAN-GP's code are
     {layout: ring, radius: 2, std: 0.02, scale: 1.414} and {layout: grid, scale: 2.828}.
     """
+
+    gives = ("points",)
 
     layout: Literal["ring", "grid", "custom"] = key("ring", "where the modes are; custom: at `centres`")
     modes: int | None = key(None, "how many; default: 8 on a ring, 25 on a grid (which must be square)", ge=1)
@@ -106,6 +112,8 @@ class SwissRoll:
     """Points in the plane along a spiral: scikit-learn's swiss roll without its depth, divided by 7.5 and with noise 0.25,
     as in the toy of WGAN-GP's code (Gulrajani et al. 2017)."""
 
+    gives = ("points",)
+
     noise: float = key(0.25, "standard deviation of the noise, before scaling", ge=0)
     scale: float = key(7.5, "all points are divided by this", gt=0)
     samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
@@ -127,6 +135,8 @@ class ImageFolder(ImageFiles):
     Camera orientation is honoured. Where all images lie in two or more folders below, these are their classes, by name: the field
     `label`. `ganflow data FOLDER` shows what is there.
     """
+
+    gives = ("images",)
 
     size: int | list[int] = key(64, SIZE, ge=4)
     resize: int | None = key(None, "length of the shorter side before cropping; default: `size`. pix2pix: 286 for size 256", ge=4)
@@ -211,6 +221,8 @@ class Shards(EncodedImages):
     The shards come in another sequence every epoch, and samples out of a buffer at random; a run that is resumed goes on with the
     same samples, bit for bit. `label` needs the names of the classes, which parquet files of Hugging Face's `datasets` hold.
     """
+
+    gives = ("images",)
 
     path: str = key(doc="a folder of .tar or .parquet files, one of them, or a pattern: data/train-*.tar")
     image: str | None = key(None, "a member's ending (jpg), or the column; default: the first that seems an image")

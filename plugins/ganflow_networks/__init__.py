@@ -22,6 +22,7 @@ class MLPGenerator:
     """
 
     requires = ("prior",)
+    gives = ()
 
     width: int = key(128, "units of each hidden layer", ge=1, le=65536)
     depth: int = key(2, "hidden layers", ge=0, le=100)
@@ -60,6 +61,8 @@ class MLPCritic:
         if len(self.wavelengths) != 2 or self.wavelengths[0] > self.wavelengths[1]:
             raise ValueError("wavelengths are two numbers, [shortest, longest]")
 
+    gives = property(lambda self: ("classes",) if self.classifier else ())
+
     @hookimpl
     def critic(self, data, condition):
         from ganflow_networks import conditional
@@ -80,6 +83,8 @@ class DCGANGenerator:
     """
 
     requires = ("prior",)
+    gives = ()
+    needs = (("data", "images", "use generator mlp"),)
 
     width: int = key(64, "channels of the last hidden layer; twice as many at each coarser one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the last")
@@ -104,11 +109,15 @@ class DCGANCritic:
     gradient penalty take `norm: layer` or `none`: batch norm mixes examples.
     """
 
+    needs = (("data", "images", "use critic mlp"),)
+
     width: int = key(64, "channels of the first layer; twice as many at each further one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the first and the last")
     conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
+
+    gives = property(lambda self: ("classes",) if self.classifier else ())
 
     @hookimpl
     def critic(self, data, condition):
@@ -131,6 +140,8 @@ class ResNetGenerator:
     """
 
     requires = ("prior",)
+    gives = ()
+    needs = (("data", "images", "use generator mlp"),)
 
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
@@ -157,6 +168,8 @@ class ResNetCritic:
     BigGAN has it too. The sum of 8 × 8 pixels is 64 times their mean, and so are scores and their slopes.
     """
 
+    needs = (("data", "images", "use critic mlp"),)
+
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
     norm: Literal["batch", "instance", "layer", "none"] = key("none", "before every activation but the first block's")
@@ -164,6 +177,8 @@ class ResNetCritic:
     conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
+
+    gives = property(lambda self: ("classes",) if self.classifier else ())
 
     @hookimpl
     def critic(self, data, condition):
@@ -191,6 +206,8 @@ class R3GANGenerator:
     """
 
     requires = ("prior",)
+    gives = ()
+    needs = (("data", "images", "use generator mlp"),)
 
     width: int = key(768, MOST, ge=1, le=4096)
     blocks: int = key(2, BLOCKS, ge=1, le=100)
@@ -212,6 +229,8 @@ class R3GANCritic:
     """The mirror image of generator `r3gan`, from an image to one score: R3GAN (Huang et al. 2024, arXiv:2501.05441), for any
     size from 16 to 512 pixels a side. With the loss `relativistic` and the modifiers `r1` and `r2` it needs no other trick."""
 
+    needs = (("data", "images", "use critic mlp"),)
+
     width: int = key(768, MOST, ge=1, le=4096)
     blocks: int = key(2, BLOCKS, ge=1, le=100)
     expansion: int = key(2, EXPANSION, ge=1, le=16)
@@ -219,6 +238,8 @@ class R3GANCritic:
     conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
+
+    gives = property(lambda self: ("classes",) if self.classifier else ())
 
     @hookimpl
     def critic(self, data, condition):
@@ -244,6 +265,8 @@ class StyleGenerator:
     """
 
     requires = ("prior",)
+    gives = ()
+    needs = (("data", "images", "use generator mlp"),)
 
     width: int = key(512, "most channels at any size", ge=1, le=4096)
     base: int = key(16384, BASE, ge=1, le=2**20)
@@ -272,12 +295,16 @@ class StyleCritic:
     The defaults are the paper's at 256 pixels, 24.0 million weights.
     """
 
+    needs = (("data", "images", "use critic mlp"),)
+
     width: int = key(512, "most channels at any size", ge=1, le=4096)
     base: int = key(16384, BASE, ge=1, le=2**20)
     group: int = key(4, "examples whose deviation it sees; 1: none", ge=1, le=1024)
     conditioning: Literal["projection", "concat"] = key("projection", CRITICS)
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
+
+    gives = property(lambda self: ("classes",) if self.classifier else ())
 
     @hookimpl
     def critic(self, data, condition):

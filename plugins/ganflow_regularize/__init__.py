@@ -217,6 +217,7 @@ class AuxiliaryClassifier:
     cross-entropy for both players (Odena et al. 2017, arXiv:1610.09585). With `condition: label` and a critic that has
     `classifier: label`."""
 
+    needs = property(lambda self: (("critic", "classes", f"set critic.classifier={self.field}"),))
     requires = ("critic",)
     once = True
 

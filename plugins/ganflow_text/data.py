@@ -23,6 +23,7 @@ class Birds:
     those. A fifth of the sentences leave a region or two out.
     """
 
+    gives = ("images", "captions")
     tried_with: ClassVar = {"train": 64, "held_out": 32}
 
     size: int = key(32, "height and width in pixels", ge=16, le=256)
@@ -51,6 +52,8 @@ class CaptionedFolder(ImageFiles):
     side is `size`, cropped at the centre and never mirrored. The defaults are StackGAN's jitter: `size` out of 76/64 of it,
     mirrored.
     """
+
+    gives = ("images", "captions")
 
     captions: str | None = key(None, "the table, or the folder of .txt files, seen from path; default: looked for there")
     size: int | list[int] = key(64, SIZE, ge=16)

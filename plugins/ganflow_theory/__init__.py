@@ -16,6 +16,8 @@ GANFLOW_CONTRACT = 2
 class Gaussians1D:
     """Numbers from a mixture of Gaussians on a line: examples of shape (1,), whose density is known."""
 
+    gives = ("points",)
+
     centres: list[float] = key([0.0], "of the modes")
     std: list[float] = key([1.0], "standard deviation of each mode; one number: of all of them", gt=0)
     weights: list[float] = key([], "share of every mode; empty: equal", ge=0)
@@ -46,6 +48,8 @@ class Lines:
     1) of distributions that a divergence of densities cannot compare. They have no density in the plane.
     """
 
+    gives = ("points",)
+
     at: list[float] = key([0.0], "x of each segment")
     samples: int = key(100_000, "points in the training set", ge=1, le=100_000_000)
     held_out: int = key(10_000, "further points kept from training, for metrics", ge=0, le=100_000_000)
@@ -65,6 +69,8 @@ class Lines:
 class LinearGaussian:
     """Vectors x = A z + b + noise · ε with z and ε standard normal: factor analysis with round noise, as probabilistic PCA has it
     (Tipping & Bishop 1999). The density, N(b, A Aᵀ + noise² I), is known."""
+
+    gives = ("points",)
 
     matrix: list[list[float]] = key([[2.0], [1.0]], "A: a row for each number of x, a column for each factor")
     bias: list[float] = key([], "b; empty: zeros")

@@ -30,6 +30,8 @@ class Facades:
     The ten classes are sky, plaster, brick, window, frame, door, cornice, balcony, shop and pavement.
     """
 
+    gives = ("images", "domains")
+
     size: int = key(32, SIZE, ge=16, le=256)
     train: int = key(1000, TRAIN, ge=1, le=1_000_000)
     held_out: int = key(100, HELD_OUT, ge=0, le=1_000_000)
@@ -47,6 +49,8 @@ class Facades:
 class Street:
     """A street by day (a) and by night (b), drawn when asked for. Unpaired: a scene that is trained on is seen in one of the
     two only. The pairs that are held out tell how near a translation comes to the truth. Nothing is downloaded."""
+
+    gives = ("images", "domains")
 
     size: int = key(32, SIZE, ge=16, le=256)
     train: int = key(1000, TRAIN, ge=1, le=1_000_000)
@@ -76,6 +80,8 @@ class Street:
 class Horses:
     """Horses (a) and zebras (b) on a meadow, drawn when asked for: the task of CycleGAN (Zhu et al. 2017, arXiv:1703.10593).
     Unpaired: no animal that is trained on is seen as both. Those that are held out are. Nothing is downloaded."""
+
+    gives = ("images", "domains")
 
     size: int = key(32, SIZE, ge=16, le=256)
     train: int = key(1000, TRAIN, ge=1, le=1_000_000)
@@ -122,6 +128,8 @@ class PairedFolder(ImageFiles):
     A pair is cropped and mirrored as one. Held-out images are resized so that the shorter side is `size`, cropped at the centre
     and never mirrored. The defaults are the paper's jitter: 256 out of 286, mirrored.
     """
+
+    gives = ("images", "domains")
 
     layout: Literal["auto", "side_by_side", "two_folders"] = key("auto", "auto: two folders where they are there")
     a: str | None = key(None, "folder of the A images, below path; default: A or trainA")
@@ -173,6 +181,8 @@ class UnpairedFolder(ImageFiles):
     drawn at random. Held-out images are resized so that the shorter side is `size`, cropped at the centre and never mirrored;
     both domains' are cut to the same number. The defaults are the paper's jitter: 256 out of 286, mirrored.
     """
+
+    gives = ("images", "domains")
 
     a_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)
     b_channels: Literal[1, 2, 3, 4] = key(3, CHANNELS)

@@ -19,6 +19,7 @@ class UNet:
     ways between unpaired domains get a network each.
     """
 
+    needs = (("data", "domains", "use data facades, street, horses or a folder of pairs"),)
     tried_with: ClassVar = {"width": 8}
 
     width: int = key(64, "channels of the first layer; twice as many at each further one, at most eight times", ge=1, le=4096)
@@ -52,6 +53,7 @@ class ResNetTranslator:
     between unpaired domains get a network each.
     """
 
+    needs = (("data", "domains", "use data facades, street, horses or a folder of pairs"),)
     tried_with: ClassVar = {"width": 8, "blocks": 1}
 
     width: int = key(64, "channels at full size; twice as many after each halving", ge=1, le=4096)
@@ -79,6 +81,7 @@ class Unit:
     with variance 1; an image is translated by the code's mean.
     """
 
+    needs = (("data", "domains", "use data facades, street, horses or a folder of pairs"),)
     tried_with: ClassVar = {"width": 8, "blocks": 1}
 
     width: int = key(64, "channels at full size; twice as many after each halving", ge=1, le=4096)

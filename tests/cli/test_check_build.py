@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ganflow.cli.main import main
+from ganflow.cli.recipes import UNBUILT
 from ganflow.engine.build import build_game
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
@@ -43,7 +44,8 @@ def check(recipe, capsys):
 def test_what_is_read_is_not_built_and_that_is_said(check):
     code, out, err = check()
     assert (code, out) == (0, "small.yaml: ok\n")
-    assert err == "read, and not built: ganflow check --build also tries data, networks and metrics, on blank examples\n"
+    assert err == f"{UNBUILT}\n"
+    assert "ganflow check --build also tries data, networks, metrics, sizes and memory" in UNBUILT
 
 
 def test_without_torch(recipe):

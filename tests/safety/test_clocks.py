@@ -81,6 +81,21 @@ def test_the_latest_sweep_is_the_one_that_was_begun_last(tmp_path, clock):
         clock(minutes=-5)
 
 
+def test_records_of_sweeps_that_have_trials_are_not_read_for_an_id(tmp_path, clock, monkeypatch):
+    ids, read = [], list[str]()
+    for name in ("a", "b"):
+        sweep = RunFolder(tmp_path / name)
+        sweep.path.mkdir()
+        sweep.update(kind="sweep", id=new_id(tmp_path))
+        ids.append(sweep.read().id)
+        clock(minutes=-5)
+    (tmp_path / "b" / f"{ids[1]}-t0000").mkdir()
+    real = RunFolder.read
+    monkeypatch.setattr(RunFolder, "read", lambda self: read.append(self.path.name) or real(self))
+    assert new_id(tmp_path) > max(ids)
+    assert read == ["a"]
+
+
 def test_requests_to_a_sweep_keep_their_sequence(tmp_path, clock):
     sweep = SweepFolder(tmp_path)
     for number in range(3):
@@ -129,5 +144,5 @@ def test_what_no_clock_showed(tmp_path, capsys, created):
     assert main(["runs", "show", run.id, "--runs", str(tmp_path)]) == 2
     assert "not a time" in capsys.readouterr().err
     run.journal.write_text('{"round": 1, "time": -1, "values": {}}\n')
-    with pytest.raises(Exception, match="not a journal's line"):
+    with pytest.raises(Exception, match="is damaged: no report: 'time' is '-1'"):
         list(entries(run.journal))

@@ -160,7 +160,7 @@ def test_sampling_a_plain_autoencoder_says_what_that_is(recipe, tmp_path, comman
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        (["generator={use: dcgan, width: 4}"], "loss 'elbo' needs a generator that encodes examples, too"),
+        (["generator={use: dcgan, width: 4}"], "loss 'elbo' needs codes, and generator 'dcgan' gives none: use"),
         (["generator={use: conv_autoencoder, variational: false}"], "set generator.variational: true"),
         (["prior={use: uniform, dim: 4}"], "standard normal distribution: set prior"),
         (["loss.likelihood=bernoulli"], "has no standard deviation to learn"),

@@ -358,7 +358,7 @@ def test_the_sheet_shows_inputs_outputs_cycles_and_truths(recipe):
 @pytest.mark.parametrize(
     ("text", "changes", "says"),
     [
-        (PIX2PIX, ["data={use: digits, size: 16}"], "generator 'unet' translates between two domains of images"),
+        (PIX2PIX, ["data={use: digits, size: 16}"], "generator 'unet' needs domains, and data 'digits' gives none"),
         (PIX2PIX, ["loss=cycle"], "loss 'cycle' needs a generator .* there and back; data 'facades' has 'source' and 'target'"),
         (CYCLE, ["loss=pix2pix"], "loss 'pix2pix' compares .* with the truth; .* data 'street'"),
         (CYCLE, ["loss=unit"], "use generator unit"),
