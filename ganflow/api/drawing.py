@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ganflow.errors import GanflowError, did_you_mean, first_line
+from ganflow.errors import GanflowError, did_you_mean, escaped, first_line
 from ganflow.runs.folders import RunFolder, here
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def data_of_run(folder: RunFolder) -> Data | None:
         recipe = recipe_of_run(folder)
         data: Data = recipe.composition().build("data")
     except (GanflowError, OSError) as error:
-        logging.getLogger("ganflow").warning("the data of run %s %s cannot be had: %s", folder.name, folder.id, error)
+        logging.getLogger("ganflow").warning("%s", escaped(f"the data of run {folder.name} {folder.id} cannot be had: {error}"))
         return None
     return data
 

@@ -163,7 +163,7 @@ def check_command(args: argparse.Namespace) -> int:
             facts |= {"ok": False, "problems": [vars(p) for p in problems] or [{"line": 0, "text": str(error), "file": ""}]}
             code = error.exit_code
             if not args.json:
-                say_text(f"{error}\n", err=True)
+                say_text(f"{error!s}\n", err=True)
         else:
             facts |= {"notes": notes, "built": built}
             for note in [] if args.json else notes:
