@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ganflow.advised import Advised
-from ganflow.errors import GanflowError, did_you_mean, first_line
+from ganflow.errors import GanflowError, did_you_mean, escaped, first_line
 from ganflow.runs.folders import RunFolder, here
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def data_of_run(folder: RunFolder) -> Data | None:
         recipe = recipe_of_run(folder)
         data: Data = recipe.composition().build("data")
     except (GanflowError, OSError) as error:
-        logging.getLogger("ganflow").warning("the data of run %s %s cannot be had: %s", folder.name, folder.id, error)
+        logging.getLogger("ganflow").warning("%s", escaped(f"the data of run {folder.name} {folder.id} cannot be had: {error}"))
         return None
     return data
 

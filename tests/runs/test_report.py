@@ -68,7 +68,7 @@ def test_a_strangers_words_end_no_script(run):
     assert page.count("</script") == 2
     assert "<b>x" not in page
     data = embedded(run.path / "report.html")
-    assert "</script><script>alert(1)</script><!-- &lt; \u2028" in data["recipe"]
+    assert "</script><script>alert(1)</script><!-- &lt; \\u2028" in data["recipe"]
     assert data["state"].endswith("</script><b>x")
 
 
