@@ -67,7 +67,8 @@ if TYPE_CHECKING:
     from ganflow.pictures.images import coloured_images, image_grid, image_sheet, latent_map, picture_of
     from ganflow.pictures.samples import image_pairs, real_examples
     from ganflow.printing import print_lines
-    from ganflow.runs.folders import ENCODER_FILE, RunFolder, find_run
+    from ganflow.runs.finding import find_run
+    from ganflow.runs.folders import ENCODER_FILE, RunFolder
     from ganflow.runs.loading import load_encoder, load_game
     from ganflow.runs.play import play, resolved_recipe
 
@@ -119,7 +120,8 @@ _ROOMS = {
     "pictures.images": "coloured_images image_grid image_sheet latent_map picture_of",
     "pictures.samples": "image_pairs real_examples",
     "printing": "print_lines",
-    "runs.folders": "ENCODER_FILE RunFolder find_run",
+    "runs.finding": "find_run",
+    "runs.folders": "ENCODER_FILE RunFolder",
     "runs.loading": "load_encoder load_game",
     "runs.play": "play resolved_recipe",
 }

@@ -35,7 +35,8 @@ class Meant:
 
 def found_run(name: str, root: Path) -> RunFolder:
     """As `find_run`; where a sweep is named, a line on stderr says which of its trials is meant."""
-    from ganflow.runs.folders import best_trial, check, find_any, is_sweep
+    from ganflow.runs.finding import best_trial, find_any
+    from ganflow.runs.folders import check, is_sweep
 
     found = find_any(name, root)
     if not is_sweep(found):
@@ -61,7 +62,8 @@ def all_meant(name: str, root: Path) -> list[Meant]:
     Raises:
         GanflowError: there is no such run, or none of the seeds is trained.
     """
-    from ganflow.runs.folders import find_any, find_trial, is_sweep
+    from ganflow.runs.finding import find_any, find_trial
+    from ganflow.runs.folders import is_sweep
     from ganflow.sweeps.records import SweepFolder
 
     if named := find_trial(name, root):

@@ -63,8 +63,9 @@ def prepare(folder: RunFolder, which: str, metrics: Sequence[str] | None, seeds:
 
     recipe = recipe_with(folder, metrics)
     checkpoint = find_checkpoint(folder, which)
-    if not checkpoint.path.resolve().is_relative_to(folder.checkpoints.resolve()):
-        raise GanflowError(f"checkpoint {which} is not one of run {folder.id}, whose scores are kept: ls {folder.checkpoints}")
+    kept = folder.path if folder.exported else folder.checkpoints
+    if not checkpoint.path.resolve().is_relative_to(kept.resolve()):
+        raise GanflowError(f"checkpoint {which} is not one of run {folder.id}, whose scores are kept: ls {kept}")
     try:
         data = load_data(folder, recipe)
         game = game_of(recipe, checkpoint, data)

@@ -14,7 +14,8 @@ from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, frame
 from ganflow.errors import GanflowError
 from ganflow.printing import say
-from ganflow.runs.folders import RunFolder, all_sweeps, check, find_sweep, latest_sweep, status
+from ganflow.runs.finding import all_sweeps, find_sweep, latest_sweep
+from ganflow.runs.folders import RunFolder, check, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,7 +243,7 @@ class Sweep:
         Raises:
             GanflowError: no trial is finished yet, or there is no best one, for it is judged by several metrics.
         """
-        from ganflow.runs.folders import best_trial
+        from ganflow.runs.finding import best_trial
 
         return TrainedRun(best_trial(self.folder))
 

@@ -24,7 +24,8 @@ from ganflow.api.drawing import (
 )
 from ganflow.errors import GanflowError
 from ganflow.files import check_output_path
-from ganflow.runs.folders import RunFolder, find_run, find_sweep, status
+from ganflow.runs.finding import find_run, find_sweep
+from ganflow.runs.folders import RunFolder, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,7 @@ class TrainedRun:
 
     @property
     def critic(self) -> nn.Module | None:
-        """The critic; None where the recipe has none."""
+        """The critic; None where the recipe has none, or an exported run the generator alone."""
         return self.game.critic
 
     def call(self, signature: str, *inputs: ArrayLike, seed: int = 0, **named: ArrayLike) -> Tensor:

@@ -127,7 +127,8 @@ def _shown(command: str, word: str) -> bool:
 
             return bool(matching(load_catalogue(), word))
         if command in ("ganflow runs", "ganflow sweeps"):
-            from ganflow.runs.folders import default_root, find_any
+            from ganflow.runs.finding import find_any
+            from ganflow.runs.folders import default_root
 
             return bool(find_any(word, default_root()))
     except GanflowError:

@@ -17,7 +17,8 @@ from ganflow.evaluation.scores import Score, described_best, grouped
 from ganflow.files import check_readable
 from ganflow.printing import say_json
 from ganflow.runs.damage import Left
-from ganflow.runs.folders import RunFolder, all_runs, check, status
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder, check, status
 from ganflow.runs.journal import last_entries
 from ganflow.runs.kept import absent, advice
 

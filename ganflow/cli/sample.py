@@ -45,7 +45,7 @@ def sample_arguments(parser: argparse.ArgumentParser) -> None:
 
 def sample_command(args: argparse.Namespace) -> int:
     from ganflow.api.drawing import classes_of, draw, open_game, picture_of_samples
-    from ganflow.runs.folders import find_run
+    from ganflow.runs.finding import find_run
 
     folder = find_run(args.run, args.runs)
     output = args.output or Path(f"{folder.name}-samples.png")
@@ -142,7 +142,7 @@ def interpolate_command(args: argparse.Namespace) -> int:
 
     from ganflow.api.drawing import classes_of, data_of_run, interpolate, open_game
     from ganflow.pictures import gif, image_grid, save_png, ways
-    from ganflow.runs.folders import find_run
+    from ganflow.runs.finding import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}-interpolation.png"), (".png", ".gif"))
@@ -184,7 +184,7 @@ def animate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def animate_command(args: argparse.Namespace) -> int:
     from ganflow.api.drawing import animate, drawn_pictures
-    from ganflow.runs.folders import find_run
+    from ganflow.runs.finding import find_run
 
     folder = find_run(args.run, args.runs)
     output = check_output_path(args.output or Path(f"{folder.name}.gif"), (".gif",))

@@ -82,7 +82,7 @@ def sync_command(args: argparse.Namespace) -> int:
 
 def _meant(name: str, root: Path) -> RunFolder:
     """A sweep by its name or path, also where its trials are the latest runs; else a run."""
-    from ganflow.runs.folders import find_run, find_sweep
+    from ganflow.runs.finding import find_run, find_sweep
     from ganflow.tracking.outbox import sweep_of
 
     sweep = find_sweep(name, root)

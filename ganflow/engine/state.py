@@ -48,7 +48,9 @@ def load_networks(game: Game, tensors: Tensors) -> None:
 
 
 def load_generator(game: Game, tensors: Tensors) -> None:
-    """Only the generator, from averaged weights; its average becomes the same. Raises ValueError where they are another's."""
+    """Only the generator, from averaged weights; its average becomes the same. The game is without a critic from then on, for the
+    weights of that are not known. Raises ValueError where they are another's."""
+    game.critic = None
     theirs = {name.removeprefix("game.generator."): t for name, t in tensors.items()}
     for network in {game.generator, game.averaged}:
         _load(network, theirs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ganflow.addresses import redacted
 from ganflow.engine.game import Game
 from ganflow.runs import record
-from ganflow.runs.checkpoints import WEIGHTS, write_weights
+from ganflow.runs.checkpoints import write_weights
 from ganflow.runs.folders import ENCODER_FILE, RunFolder
 
 KEPT = (
@@ -40,5 +40,5 @@ def write_run(folder: RunFolder, game: Game, round: int, to: Path) -> RunFolder:
         shutil.copyfile(folder.path / ENCODER_FILE, to / ENCODER_FILE)
     kept = {key: about[key] for key in KEPT if about.get(key) is not None}
     record.write_new(to, {**kept, "status": "finished", "round": round, "data": folder.read().data})
-    write_weights(to / WEIGHTS, game.averaged, round)
+    write_weights(small.weights, game.averaged, round)
     return small

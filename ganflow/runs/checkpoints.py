@@ -23,8 +23,6 @@ from ganflow.runs.record import Best, mistyped
 
 FORMAT = 1
 BEST = "best.safetensors"
-WEIGHTS = "model.safetensors"
-"""In the folder of an exported run, in place of checkpoints: the generator's averaged weights, named as in the network."""
 Tensors = dict[str, Tensor]
 
 

@@ -1,4 +1,4 @@
-"""Run folders: their files, and how a run is found by path, id, name or `latest`."""
+"""Folders of runs and sweeps: their files, their locks, and what may be in them. `ganflow.runs.finding` finds them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import shlex
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ganflow import lock
-from ganflow.advised import command, option, see, unnamed
+from ganflow.advised import option
 from ganflow.errors import GanflowError
-from ganflow.files import check_readable, check_utf8, foreign
+from ganflow.files import check_utf8, foreign
 from ganflow.runs import record as records
 from ganflow.runs import trials
-from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE, DamagedRecord, RunRecord
 
 _ID = re.compile(r"\w[\w.-]*")  # of a sweep
-_TRIAL = re.compile(r"-t[0-9]{4,}$")  # the end of a trial's id, which begins with its sweep's
+_NAME = re.compile(r"\w[\w. -]{0,99}")
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
 _LOCK = ".lock"
@@ -51,7 +50,24 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        return self.path.parent.name
+        """The recipe's: that of the folder in which runs of it lie; of an exported run the one that its record has."""
+        if not self.exported:
+            return self.path.parent.name
+        try:
+            name = str(self.read().name)
+        except DamagedRecord:
+            return self.path.name
+        return name if _NAME.fullmatch(name) else self.path.name  # files are called by it, and it may be a stranger's
+
+    @property
+    def weights(self) -> Path:
+        """The generator's averaged weights, named as in the network, which an exported run has in place of checkpoints."""
+        return self.path / "model.safetensors"
+
+    @property
+    def exported(self) -> bool:
+        """True of a generator's weights alone, as `ganflow export` writes them."""
+        return self.weights.exists() and not self.checkpoints.exists()
 
     @property
     def recipe(self) -> Path:
@@ -124,28 +140,6 @@ def moved(path: str, runs: Path) -> Path:
         return recorded
     ends = (runs.joinpath(*recorded.parts[i:]) for i in range(1, len(recorded.parts) - 1))
     return next((end for end in ends if end.exists()), recorded)
-
-
-def create(root: Path, name: str) -> RunFolder:
-    """A fresh folder for a run of this name. Ids sort by time.
-
-    Raises:
-        GanflowError: the folder cannot be written.
-    """
-    while True:
-        with suppress(FileExistsError):  # another process's, of the same tenth of a millisecond
-            return make(RunFolder((root / name / new_id(root)).absolute()))
-
-
-def new_id(root: Path) -> str:
-    """An id for a run or a sweep that begins now, later than all in the runs folder."""
-    check_readable(root)
-    paths = list(root.glob("*/*"))
-    ids, begun = [path.name for path in paths], {path.parent for path in paths if _TRIAL.search(path.name)}
-    for about in (path for path in paths if path.name == FILE and path.parent not in begun):  # a sweep without a trial
-        with suppress(GanflowError):
-            ids.append(RunFolder(about.parent).read().id)
-    return stamp(ids)
 
 
 def make(folder: RunFolder) -> RunFolder:
@@ -245,13 +239,6 @@ def status(folder: RunFolder, record: RunRecord) -> str:
     return "killed"
 
 
-def all_runs(root: Path) -> Iterator[RunFolder]:
-    """Every run under `root`, oldest first."""
-    check_readable(root)
-    found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{FILE}"))
-    yield from sorted(found, key=lambda run: run.id)
-
-
 def is_sweep(folder: RunFolder) -> bool:
     """Tell whether it is `runs/<sweep>/`, a folder with a run.json in which every trial is a run. Where that is damaged, the
     trials' records decide."""
@@ -261,47 +248,6 @@ def is_sweep(folder: RunFolder) -> bool:
         return folder.read().kind == "sweep"
     except GanflowError:
         return (folder.path / trials.FILE).exists()
-
-
-def all_sweeps(root: Path) -> list[RunFolder]:
-    """Every sweep under `root`, by name; those with a damaged run.json, too."""
-    check_readable(root)
-    return [sweep for found in sorted(root.glob(f"*/{FILE}")) if is_sweep(sweep := RunFolder(found.parent.absolute()))]
-
-
-def find_sweep(name: str, root: Path) -> RunFolder | None:
-    """The sweep that a path, or its name, means.
-
-    Raises:
-        GanflowError: something in its folder leads out of it.
-    """
-    check_readable(root, Path(name), root / name)
-    meant = (RunFolder(path.absolute()) for path in (Path(name), root / name))
-    found = next(filter(is_sweep, meant), None)
-    if found:
-        check(found)
-    return found
-
-
-def latest_sweep(root: Path, *, searched: bool = False) -> RunFolder | None:
-    """The sweep that was begun last, of those whose run.json can be read.
-
-    Args:
-        searched: of `ganflow tune` alone, and not of `ganflow run --seeds`.
-    """
-    found: dict[str, RunFolder] = {}
-    for sweep in all_sweeps(root):
-        with suppress(GanflowError):
-            record = sweep.read()
-            found |= {record.id: sweep} if not (searched and record.seeds) else {}
-    return found[max(found)] if found else None
-
-
-def find_trial(name: str, root: Path) -> tuple[RunFolder, int] | None:
-    """The sweep, and the number of its trial, that "SWEEP/NUMBER" means; None where it means something else."""
-    above, _, number = name.rpartition("/")
-    sweep = find_sweep(above, root) if above and number.isascii() and number.isdigit() and len(number) < 10 else None
-    return (sweep, int(number)) if sweep else None
 
 
 def trial(sweep: RunFolder, number: int) -> RunFolder:
@@ -319,87 +265,3 @@ def runs_of(sweep: RunFolder, number: int) -> range:
         GanflowError: the records of the trials are damaged.
     """
     return trials.runs_of(sweep.path, number, max(1, len(sweep.read().trial_seeds)))
-
-
-def best_trial(sweep: RunFolder) -> RunFolder:
-    """The run of a sweep's best trial so far.
-
-    Raises:
-        GanflowError: no trial is finished yet, or there is no best one, for it is judged by several metrics.
-    """
-    about, name = sweep.read(), sweep.reference()
-    shown = see(f"ganflow sweeps show {name}")
-    if about.front:
-        some = ", ".join(f"{name}/{each['trial']}" for each in about.front[:5]) + (", …" if len(about.front) > 5 else "")
-        why = f"is judged by {', '.join(about.objectives)}, and has a Pareto front instead of a best trial"
-        raise GanflowError(f"the sweep {sweep.path.name} {why}; name one of its trials: {some}" + shown)
-    best = about.best
-    if not best or "trial" not in best:
-        raise GanflowError(f"no trial of the sweep {sweep.path.name} is finished yet" + shown)
-    return trial(sweep, best.get("run", best["trial"]))
-
-
-def find_run(run: str, root: Path) -> RunFolder:
-    """The run that `run` means: a path, an id or its beginning, a name (its newest run), or "latest". A sweep's path, name or
-    id means its best trial's run, and "SWEEP/3" its trial 3: of several seeds the first, of a packed one that was confirmed the
-    training by itself.
-
-    Raises:
-        GanflowError: no run, or more than one, is meant, or something in its folder leads out of it.
-    """
-    found = find_any(run, root)
-    if is_sweep(found):
-        found = best_trial(found)
-        check(found)
-    return found
-
-
-def find_any(run: str, root: Path) -> RunFolder:
-    """As `find_run`, but the sweep itself where one is meant."""
-    found = find_unchecked(run, root)
-    check(found)
-    return found
-
-
-def find_unchecked(run: str, root: Path) -> RunFolder:
-    """As `find_any`, also where something in the folder of what is found leads out of it. The sweep of a trial is checked."""
-    if not run.strip():
-        raise GanflowError(unnamed("run"))
-    check_readable(root, Path(run), root / run)
-    paths = (RunFolder(path.absolute()) for path in (Path(run), root / run))
-    if (sweep := next(filter(is_sweep, paths), None)) is not None:
-        return sweep
-    if meant := find_trial(run, root):
-        above, number = meant
-        first = next((trial(above, run) for run in runs_of(above, number)), None)
-        if first is None or not first.is_run():
-            why = f"no trial {number} of {above.path.name} was begun"
-            raise GanflowError(why + see(f"ganflow sweeps show {above.reference()}"))
-        return first
-    if (folder := RunFolder(Path(run).absolute())).is_run():
-        return folder
-    runs = list(all_runs(root))
-    if not runs:
-        raise GanflowError(f"no runs in {root}/ yet; start one with: " + command("ganflow run wgan"))
-    if run == "latest":
-        return _sweep_of(runs[-1:]) or runs[-1]
-    named = [r for r in runs if r.name == run]
-    if named:
-        return named[-1]
-    started = [r for r in runs if r.id.startswith(run)]
-    if (of := _sweep_of(started)) and of.read().id.startswith(run):
-        return of
-    if len(started) > 1:
-        some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")
-        raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
-    if not started:
-        ways = "give a path, an id or its beginning, a name, or 'latest'"
-        raise GanflowError(f"no run '{run}' in {root}/: {ways}" + see("ganflow runs", " lists them"))
-    return started[0]
-
-
-def _sweep_of(runs: list[RunFolder]) -> RunFolder | None:
-    """The sweep that all of these are trials of."""
-    above = {run.path.parent for run in runs}
-    sweep = RunFolder(above.pop()) if len(above) == 1 else None
-    return sweep if sweep and is_sweep(sweep) else None

@@ -28,7 +28,7 @@ from ganflow.errors import GanflowError, NewestDamaged
 from ganflow.recipe import Recipe
 from ganflow.runs.alarms import diverged
 from ganflow.runs.amend import after_divergence, again
-from ganflow.runs.checkpoints import BEST, WEIGHTS, Checkpoint, Damaged, newest, read
+from ganflow.runs.checkpoints import BEST, Checkpoint, Damaged, newest, read
 from ganflow.runs.folders import ENCODER_FILE, RunFolder, check, here, is_running
 from ganflow.runs.kept import recipe_of_run
 from ganflow.runs.record import FILE, DamagedRecord, DataRecord, StartFrom
@@ -195,7 +195,7 @@ def find_checkpoint(folder: RunFolder, which: str = "last") -> Checkpoint:
     Raises:
         GanflowError: there is none, or it is damaged; `NewestDamaged` where the last one is, and there are others.
     """
-    if which in ("last", "best") and is_exported(folder):
+    if which in ("last", "best") and folder.exported:
         return _weights(folder)
     if which == "last":
         checkpoint, wrong = newest(folder.checkpoints)
@@ -232,14 +232,9 @@ def _unknown(folder: RunFolder, which: str) -> str:
     return f"run {folder.id} has {best}, or a file of {folder.checkpoints}"
 
 
-def is_exported(folder: RunFolder) -> bool:
-    """Tell whether a folder holds a generator's weights alone, as `ganflow export` writes them."""
-    return (folder.path / WEIGHTS).exists() and not folder.checkpoints.exists()
-
-
 def _weights(folder: RunFolder) -> Checkpoint:
     try:
-        return read(folder.path / WEIGHTS)
+        return read(folder.weights)
     except (OSError, Damaged) as error:
         raise GanflowError(f"{error}; export the run once more, or fetch {folder.path} again") from None
 
@@ -289,6 +284,17 @@ def load_weights(game: Game, source: Checkpoint, name: str) -> None:
     check_encoder(game.data, source, name)
     for network, theirs in matched(game, source.tensors, name):
         network.load_state_dict(theirs)
+
+
+def first_line_of(game: Game, source: Checkpoint) -> str:
+    """The line of a run that begins with the weights of another, which were loaded."""
+    folder = RunFolder(_folder_of(source))
+    taken = [network for network, _ in matched(game, source.tensors, folder.id)]
+    players = [name for name in game.players if any(network is getattr(game, name) for network in taken)]
+    anew = [name for name in game.players if name not in players]
+    what = " and ".join(players) or "the generator, as the stage that this one stands on"
+    besides = f"; its {' and '.join(anew)} {'begins' if len(anew) == 1 else 'begin'} anew" if players and anew else ""
+    return f"begins with the weights of {folder.name} ({folder.id}), round {source.round}: {what}{besides}"
 
 
 def load_average(game: Game, source: Checkpoint) -> None:

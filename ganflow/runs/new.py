@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from ganflow.plugins import versions
 from ganflow.recipe import Recipe
 from ganflow.runs import folders
 from ganflow.runs.checkpoints import Checkpoint, Damaged
+from ganflow.runs.finding import new_id
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.record import Amendment, RunRecord, is_newer
 from ganflow.version import __version__
@@ -81,6 +82,17 @@ class Copy(NamedTuple):
     def seed(self, of_recipe: int) -> int:
         """Seed of everything random: another one than its source's, and each time another."""
         return keyed_generator("copy", of_recipe, self.trial, self.times).initial_seed()
+
+
+def create(root: Path, name: str) -> RunFolder:
+    """A fresh folder for a run of this name. Ids sort by time.
+
+    Raises:
+        GanflowError: the folder cannot be written.
+    """
+    while True:
+        with suppress(FileExistsError):  # another process's, of the same tenth of a millisecond
+            return folders.make(RunFolder((root / name / new_id(root)).absolute()))
 
 
 def git_commit(folder: Path | None = None) -> dict[str, Any] | None:

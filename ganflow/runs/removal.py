@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganflow.errors import GanflowError
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.record import FILE, RunRecord
 
@@ -36,7 +36,7 @@ def removable(names: Iterable[str], root: Path) -> list[Removable]:
     Raises:
         GanflowError: one is not there, is no run, is being trained, or is a part of a sweep.
     """
-    found = {folder.path: folder for folder in (folders.find_unchecked(name, root) for name in names)}
+    found = {folder.path: folder for folder in (finding.find_unchecked(name, root) for name in names)}
     return [_examined(folder) for folder in found.values()]
 
 

@@ -207,6 +207,7 @@ class Run(Parts):
                     load_average(self.game, position.source)
                 if not self.before:
                     self.data.keep(folder.path)
+                    position.say(progress.note)
                 make_inner(folder)
                 best = self._load(position, progress, self.before) if self.before else None
                 if position.amended:
@@ -295,9 +296,7 @@ class Run(Parts):
 
     def _resumed_values(self) -> dict[str, Any]:
         """Values of the run's record that change when it goes on."""
-        names = (
-            "status", "rounds", "device", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision",
-        )  # fmt: skip
+        names = ["status", "rounds", "device", "pid", "host", "tracking", "workers", "threads", "threads_to_build", "precision"]
         begun: dict[str, Any] = {"error": None} | ({"untracked": []} if self.before and self.before.untracked else {})
         if self.before and same_data(self.before, self.values["data"]["fingerprint"]):  # they may lie elsewhere now
             begun["data"] = self.values["data"]

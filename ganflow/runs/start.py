@@ -20,12 +20,12 @@ from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import Stages
 from ganflow.runs import folders, journal
 from ganflow.runs.amend import Changes, amended, first_lines, same_data, to_train_on
-from ganflow.runs.checkpoints import WEIGHTS, Checkpoint, newest
+from ganflow.runs.checkpoints import Checkpoint, newest
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.kept import recipe_of_run
-from ganflow.runs.loading import find_checkpoint, is_exported, load_weights, only_damaged, origin_of
+from ganflow.runs.loading import find_checkpoint, first_line_of, load_weights, only_damaged, origin_of
 from ganflow.runs.loop import Follower, Result
-from ganflow.runs.new import Copy, Position, clear_unfinished, fill_folder, lock_folder
+from ganflow.runs.new import Copy, Position, clear_unfinished, create, fill_folder, lock_folder
 from ganflow.runs.run import Outcome, Run, RunOptions, built
 from ganflow.runs.trying import check_best, inherited, refused, tried
 from ganflow.runs.workers import started_workers
@@ -100,12 +100,13 @@ def start(
         run = built(recipe, options, None, held.enter_context(started_workers(recipe, workers)))
         check_data(run)
         source = inherited(run.recipe, run.game, root)
-        folder = folders.create(root, recipe.name)
+        folder = create(root, recipe.name)
         more = {"start_from": origin_of(source) if source else None} | ({"then": list(then)} if then else {})
         fill_folder(folder, recipe, {**run.values, **more}, held)
         if after:
             after.update(next=str(folder.path))
-        return Session(run, run.results(Position(folder, source=source)), folder, held.pop_all()).finish()
+        position = Position(folder, source=source, lines=[first_line_of(run.game, source)] if source else [])
+        return Session(run, run.results(position), folder, held.pop_all()).finish()
 
 
 def check_data(run: Run) -> None:
@@ -194,8 +195,8 @@ def resume(
             are damaged, or as `start`.
     """
     root = folder.path.parent.parent
-    if is_exported(folder):
-        recipe_file, weights = (shlex.quote(str(folders.here(folder.path / name))) for name in (folder.recipe.name, WEIGHTS))
+    if folder.exported:
+        recipe_file, weights = (shlex.quote(str(folders.here(path))) for path in (folder.recipe, folder.weights))
         raise GanflowError(f"run {folder.id} is exported: it has the generator's weights, and no training to go on with; begin "
                            "one from them: " + command(f"ganflow run {recipe_file} train.start_from={weights}"))  # fmt: skip
     had = recipe_of_run(folder)

@@ -20,7 +20,7 @@ from ganflow.files import user_path
 from ganflow.plugins.composition import Composition
 from ganflow.plugins.loading import plugins_fault
 from ganflow.recipe import Recipe
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.checkpoints import Checkpoint
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.kept import recipe_of_run
@@ -178,7 +178,7 @@ def _source(source: str, root: Path) -> Checkpoint:
     if file.suffix == ".safetensors" and file.is_file():
         return find_checkpoint(RunFolder(file.absolute().parent.parent), str(file.absolute()))
     try:
-        return find_checkpoint(folders.find_run(str(file) if source.startswith("~") else source, root))
+        return find_checkpoint(finding.find_run(str(file) if source.startswith("~") else source, root))
     except NewestDamaged as error:
         this = shlex.quote(f"train.start_from={folders.here(error.instead)}")
         raise GanflowError("train.start_from: " + error.text + f"; to start from that: {this}") from None

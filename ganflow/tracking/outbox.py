@@ -22,7 +22,8 @@ from ganflow.errors import GanflowError
 from ganflow.files import write_text
 from ganflow.runs import evaluations
 from ganflow.runs.evaluations import Evaluation
-from ganflow.runs.folders import RunFolder, all_runs, all_sweeps, is_running, is_sweep
+from ganflow.runs.finding import all_runs, all_sweeps
+from ganflow.runs.folders import RunFolder, is_running, is_sweep
 from ganflow.runs.journal import Entry, backwards
 from ganflow.runs.record import FILE, HERE, RunRecord, expanded, mistyped, portable
 

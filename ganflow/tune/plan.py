@@ -18,7 +18,7 @@ from ganflow.files import check_readable, write_text
 from ganflow.recipe import Recipe, Tune
 from ganflow.recipe.sections import NAME
 from ganflow.recipe.source import Source
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.space.domains import Choice
 from ganflow.space.fixing import read_searched
 from ganflow.space.space import Space
@@ -231,7 +231,7 @@ def find(name: str, root: Path) -> SweepFolder:
         raise GanflowError(unnamed("sweep"))
     check_readable(root, Path(name), root / name)
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
-    if not found and name == "latest" and (newest := folders.latest_sweep(root, searched=True)):
+    if not found and name == "latest" and (newest := finding.latest_sweep(root, searched=True)):
         found = [SweepFolder(newest.path)]
     there = [f for f in found if f.is_run()]
     if not there:
@@ -258,7 +258,7 @@ def _values(plan: Plan, folder: SweepFolder) -> dict[str, Any]:
     recipe = plan.recipe
     return {
         "kind": "sweep",
-        "id": folders.new_id(folder.path.parent),
+        "id": finding.new_id(folder.path.parent),
         "name": folder.sweep,
         "recipe": recipe.name,
         "status": "waiting",

@@ -23,7 +23,7 @@ from ganflow.machine import broken
 from ganflow.printing import say
 from ganflow.recipe import Recipe
 from ganflow.recipe.sections import MOST_SEEDS
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.journal import Journal
 from ganflow.sweeps.ranking import best_of, ranking, score_of
 from ganflow.sweeps.records import SweepFolder
@@ -91,7 +91,7 @@ def begin(recipe: Recipe, seeds: Sequence[int], root: Path) -> SweepFolder:
         write_text(folder.recipe, f"# ganflow run {escaped(str(folder.recipe))}\n" + recipe.to_yaml())
         folder.update(
             kind="sweep",
-            id=folders.new_id(root),
+            id=finding.new_id(root),
             name=folder.sweep,
             recipe=recipe.name,
             status="waiting",
@@ -117,9 +117,9 @@ def find(name: str, root: Path) -> SweepFolder | None:
     Raises:
         GanflowError: something in their folder leads out of it.
     """
-    found = folders.find_sweep(name, root)
-    if found is None and name == "latest" and (runs := list(folders.all_runs(root))):
-        found = folders.find_sweep(str(runs[-1].path.parent), root)
+    found = finding.find_sweep(name, root)
+    if found is None and name == "latest" and (runs := list(finding.all_runs(root))):
+        found = finding.find_sweep(str(runs[-1].path.parent), root)
     return SweepFolder(found.path) if found and found.read().seeds else None
 
 

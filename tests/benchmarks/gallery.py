@@ -40,7 +40,8 @@ from ganflow.errors import GanflowError, did_you_mean
 from ganflow.files import replacing
 from ganflow.printing import finite, say, say_text
 from ganflow.recipe.yaml import to_flow
-from ganflow.runs.folders import RunFolder, all_runs, is_running
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder, is_running
 from ganflow.sweeps.report import newest_samples
 from ganflow.tune.seeds import parse_seeds, scores_of
 

@@ -34,7 +34,7 @@ from ganflow.cli.main import main as ganflow
 from ganflow.contract.data import TensorData
 from ganflow.engine.game import Game
 from ganflow.pictures import image_sheet, save_png
-from ganflow.runs.folders import find_run
+from ganflow.runs.finding import find_run
 from ganflow.runs.loading import load_game
 
 

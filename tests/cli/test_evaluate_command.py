@@ -13,7 +13,8 @@ from PIL import Image
 from ganflow.cli.compare import UNKNOWN
 from ganflow.cli.main import main
 from ganflow.runs.checkpoints import read
-from ganflow.runs.folders import RunFolder, all_runs
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 
 RECIPE = """\

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from ganflow.runs.folders import find_run
+from ganflow.runs.finding import find_run
 
 CODE = """
 from ganflow import ScoreLoss, hookimpl, settings

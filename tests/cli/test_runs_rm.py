@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ganflow.runs.folders import create, locked
+from ganflow.runs.folders import locked
+from ganflow.runs.new import create
 
 
 class Terminal(io.StringIO):
@@ -144,7 +145,8 @@ def test_the_variable_says_where_runs_are(runs):
 import json, sys
 import ganflow
 from ganflow.cli.main import main
-from ganflow.runs.folders import RunFolder, find_run
+from ganflow.runs.finding import find_run
+from ganflow.runs.folders import RunFolder
 sys.argv = ["ganflow", "runs", "--json"]
 main()
 print(find_run(sys.argv.pop() and "a", __import__("ganflow.runs.folders").runs.folders.default_root()).reference())

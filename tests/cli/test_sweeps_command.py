@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ganflow.errors import GanflowError
-from ganflow.runs.folders import RunFolder, find_run, locked
+from ganflow.runs.finding import find_run
+from ganflow.runs.folders import RunFolder, locked
 from ganflow.sweeps.records import SweepFolder
 from ganflow.tune.plan import find
 

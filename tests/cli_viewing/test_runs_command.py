@@ -143,7 +143,7 @@ def test_show_needs_to_know_which(make_run, ganflow):
 
 def test_a_narrow_terminal_gets_fewer_columns_and_no_broken_line(make_run, monkeypatch):
     make_run(best={"score": 1.0, "round": 1})
-    from ganflow.runs.folders import all_runs
+    from ganflow.runs.finding import all_runs
 
     rows = [runs.run_facts(folder) for folder in all_runs(runs.Path("runs"))]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganflow.cli.main import main, plugin_helps
 from ganflow.recipe import read_recipe
-from ganflow.runs.folders import find_run
+from ganflow.runs.finding import find_run
 from ganflow.runs.loading import load_game
 from ganflow.runs.start import start
 

@@ -8,7 +8,7 @@ from docs_helpers import blocks, pages
 
 from ganflow.recipe import Train
 from ganflow.runs.amend import Changes
-from ganflow.runs.folders import find_run
+from ganflow.runs.finding import find_run
 
 PAGE = pages()["going_on.md"]
 BLOCKS = blocks(PAGE)

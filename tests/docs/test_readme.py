@@ -14,7 +14,7 @@ import pytest
 from ganflow.cli.main import COMMANDS, load
 from ganflow.cli.recipes import UNBUILT
 from ganflow.recipe import read_recipe
-from ganflow.runs import folders
+from ganflow.runs import finding
 from ganflow.runs.loading import load_game
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def test_the_plugin_trains(command, workshop):
     shorter = ["train.rounds=2", "train.batch_size=8", "train.compile=never", "track.mlflow=false", "generator.width=8"]
     code, _, err = command("run", "my.yaml", *shorter, "-q")
     assert (code, err) == (0, "")
-    run = folders.find_run("latest", Path("runs"))
+    run = finding.find_run("latest", Path("runs"))
     assert run.read().plugins["acme"] == {"distribution": "gf-acme", "version": "1.0"}
     trained = load_game(run).critic
     assert sorted(tuple(p.shape) for p in trained.parameters()) == [(1,), (1, 32, 4, 4), (32,), (32, 1, 4, 4)]

@@ -90,7 +90,25 @@ def test_damaged_weights(work: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "model.safetensors does not match its digest; export the run once more, or fetch " in told
 
 
-def test_an_export_is_gone_on_from(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_export_is_evaluated_and_compared(work: Path, ring: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    """To the scores of its run; there is no critic, whose weights it has not."""
+    import ganflow
+
+    assert main(["export", "ring", "--to", "safetensors"]) == 0
+    exported, of = ganflow.load("ring-safetensors"), ganflow.load("ring")
+    assert (exported.name, exported.id) == ("ring", "ring-safetensors")
+    assert exported.critic is None
+    metric = {"use": "sliced_wasserstein", "samples": 64}
+    assert exported.evaluate(metric).equals(of.evaluate(metric))
+    capsys.readouterr()
+    assert main(["compare", "ring-safetensors", "ring"]) == 0
+    first = capsys.readouterr().out.splitlines()[0].split()
+    assert first == ["ring", "ring-safetensors", "ring", ring.id, "second", "−", "first"]
+    assert main(["sample", "ring-safetensors", "-n", "4", "-o", "four.png"]) == 0
+    assert "4 samples of ring (ring-safetensors)" in capsys.readouterr().out
+
+
+def test_an_export_is_gone_on_from(work: Path, ring: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     """`train.start_from` takes the weights, which are an average's; there is no training to resume."""
     from safetensors.torch import load_file
 
@@ -101,7 +119,12 @@ def test_an_export_is_gone_on_from(work: Path, capsys: pytest.CaptureFixture[str
     assert main(["run", "--resume", "ring-safetensors"]) == 2
     advice = "ganflow run ring-safetensors/recipe.yaml train.start_from=ring-safetensors/model.safetensors\n"
     assert capsys.readouterr().err.endswith(advice)
-    assert main([*advice.split()[1:], "-q", "track.mlflow=false", "--runs", "begun"]) == 0
+    assert main([*advice.split()[1:], "track.mlflow=false", "--runs", "begun"]) == 0
+    told = capsys.readouterr().err
+    assert "begins with the weights of ring (ring-safetensors), round 1: generator; its critic begins anew\n" in told
+    again = ("track.mlflow=false", "--runs", "begun")
+    assert main(["run", "ring", *RING, f"train.start_from={ring.path}", "train.rounds=1", *again]) == 0
+    assert f"begins with the weights of ring ({ring.id}), round 1: generator and critic\n" in capsys.readouterr().err
     begun = trained("ring", work / "later", *RING, "train.start_from=ring-safetensors/model.safetensors", "train.rounds=1",
                     "optimizer={use: sgd, lr: 0}", "modifiers=[]")  # fmt: skip
     weights = load_file("ring-safetensors/model.safetensors")

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ganflow.contract.data import TensorData
 from ganflow.engine.game import Game
 from ganflow.errors import GanflowError
-from ganflow.runs import folders
+from ganflow.runs import finding
 
 ALL = ["blit", "geometry", "color"]
 ONE = torch.tensor(1.0)
@@ -259,6 +259,6 @@ def test_p_survives_a_resume(command, tmp_path):
     (tmp_path / "adaptive.yaml").write_text(RECIPE)
     assert command("run", "adaptive.yaml", "-q")[0] == 0
     assert command("run", "--resume", "latest", "-q", "train.rounds=12")[0] == 0
-    (run,) = folders.all_runs(tmp_path / "runs")
+    (run,) = finding.all_runs(tmp_path / "runs")
     followed = [json.loads(line)["values"]["critic/ada_p"] for line in run.journal.read_text().splitlines()]
     assert followed == pytest.approx([0.05 * step for step in range(12)])  # whatever the scores, p rises

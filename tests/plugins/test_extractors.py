@@ -15,7 +15,7 @@ from torch import nn
 
 from ganflow.contract.data import TensorData
 from ganflow.errors import GanflowError
-from ganflow.runs.folders import find_run
+from ganflow.runs.finding import find_run
 from ganflow.runs.loading import load_game
 
 KEPT = Path(__file__).parents[1] / "runs" / "version_2"

@@ -12,7 +12,7 @@ from ganflow.cli.recipes import UNBUILT
 from ganflow.recipe import read_recipe
 from ganflow.recipe.source import folder, shipped
 from ganflow.recipe.stages import read_stages
-from ganflow.runs import folders
+from ganflow.runs import finding
 
 RECIPES = [recipe.name for recipe in shipped()]
 STAGED = [name for name in RECIPES if read_stages(name)]
@@ -112,7 +112,7 @@ def test_its_stages_run(name, command, tmp_path):
     stages = [recipe.name for recipe in read_stages(name).recipes]
     code, out, err = command("run", name, *smaller(name, tmp_path), "-q")
     assert (code, err) == (0, "")
-    assert [run.name for run in folders.all_runs(tmp_path / "runs")] == stages
+    assert [run.name for run in finding.all_runs(tmp_path / "runs")] == stages
     assert out.count("3 rounds; look at") == len(stages)
 
 
@@ -120,7 +120,7 @@ def test_its_stages_run(name, command, tmp_path):
 def test_it_runs(name, command, tmp_path):
     code, out, err = command("run", name, *smaller(name, tmp_path), "-q")
     assert (code, err) == (0, "")
-    (run,) = folders.all_runs(tmp_path / "runs")
+    (run,) = finding.all_runs(tmp_path / "runs")
     assert run.read().status == "finished"
     assert (run.name, run.read().round) == (read_recipe(name).name, 3)
     newest = max(run.samples.glob("*.png"))

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from ganflow.runs.checkpoints import newest, read
-from ganflow.runs.folders import RunFolder, all_runs
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import entries
 
 # Every kind of state: batch norm's statistics, Adam's moments, a schedule, an average, ε from torch's generator, a best

@@ -7,7 +7,8 @@ import torch
 from runner_helpers import last, numbers, only_run
 
 from ganflow.recipe import read_recipe
-from ganflow.runs.folders import RunFolder, all_runs
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder
 from ganflow.runs.start import open_trial
 
 POINTS = """\

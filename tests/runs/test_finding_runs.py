@@ -11,7 +11,8 @@ from runner_helpers import files, folder_of
 from ganflow.errors import GanflowError
 from ganflow.files import append_line
 from ganflow.recipe import read_recipe
-from ganflow.runs.folders import all_runs, create, find_run
+from ganflow.runs.finding import all_runs, find_run
+from ganflow.runs.new import create
 from ganflow.runs.start import open_trial
 
 

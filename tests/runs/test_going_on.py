@@ -13,7 +13,8 @@ from runner_helpers import assert_same_state, files, last, numbers, only_run
 
 from ganflow.recipe import kept_recipe
 from ganflow.runs.amend import by_command
-from ganflow.runs.folders import RunFolder, all_runs
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder
 
 PLAIN = ("~metrics", "~schedule", "-q")  # a rate that nothing changes
 

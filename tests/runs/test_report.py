@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ganflow.cli.main import main
-from ganflow.runs.folders import find_run
+from ganflow.runs.finding import find_run
 from ganflow.runs.journal import Journal
 from ganflow.runs.report import PICTURES, POINTS, report_data, write_report
 

@@ -13,7 +13,7 @@ from runner_helpers import assert_same_state, files, finished, folder_of, last, 
 
 from ganflow.engine.trainer import Trainer
 from ganflow.recipe import Train, read_recipe
-from ganflow.runs.folders import all_runs
+from ganflow.runs.finding import all_runs
 
 IMAGES = """\
 name: images

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from runner_helpers import Process, assert_same_state, files, finished, folder_of
 
-from ganflow.runs.folders import all_runs
+from ganflow.runs.finding import all_runs
 from ganflow.sweeps.records import SweepFolder
 
 RECIPE = """\

@@ -12,7 +12,7 @@ from ganflow.errors import GanflowError, RecipeError
 from ganflow.recipe import read_recipe
 from ganflow.recipe.source import recipe_of
 from ganflow.recipe.stages import read_stages
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.checkpoints import read
 from ganflow.runs.start import resume_stages, start, start_stages
 
@@ -47,7 +47,7 @@ def files(tmp_path, monkeypatch):
 
 
 def newest(name):
-    return folders.find_run(name, Path("runs"))
+    return finding.find_run(name, Path("runs"))
 
 
 def weights(run, prefix):
@@ -155,7 +155,7 @@ def test_the_next_stage_follows_when_a_finished_one_is_resumed(files):
     (second,) = resume_stages(first.folder, quiet=True)
     assert (second.folder.name, second.status) == ("second", "finished")
     assert [o.folder for o in resume_stages(first.folder, quiet=True)] == [second.folder]
-    assert len(list(folders.all_runs(Path("runs")))) == 2
+    assert len(list(finding.all_runs(Path("runs")))) == 2
 
 
 def test_a_next_stage_outside_of_the_runs_folder_is_not_gone_on_with(files, tmp_path):
@@ -181,7 +181,7 @@ def test_killed_in_either_stage_it_goes_on_to_the_same_weights(files, stage):
         process.kill()
     assert finished(files, "run", "--resume", "latest", "-q")[0] == 0
     for name in ("first", "second"):
-        assert_same_state(folders.find_run(name, whole / "runs"), newest(name))
+        assert_same_state(finding.find_run(name, whole / "runs"), newest(name))
 
 
 def test_what_is_kept_of_a_run_is_enough_to_draw(files, command):

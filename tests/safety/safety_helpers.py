@@ -14,7 +14,8 @@ from pathlib import Path
 
 from port_helpers import free_ports
 
-from ganflow.runs.folders import RunFolder, all_runs
+from ganflow.runs.finding import all_runs
+from ganflow.runs.folders import RunFolder
 
 RECIPE = """\
 name: small

@@ -8,8 +8,10 @@ import pytest
 
 from ganflow.cli.main import main
 from ganflow.runs import ids, journal
-from ganflow.runs.folders import RunFolder, create, find_run, latest_sweep, new_id
+from ganflow.runs.finding import find_run, latest_sweep, new_id
+from ganflow.runs.folders import RunFolder
 from ganflow.runs.journal import Journal, entries
+from ganflow.runs.new import create
 from ganflow.runs.report import report_data
 from ganflow.sweeps.records import SweepFolder
 from ganflow.tracking import store

@@ -11,8 +11,8 @@ import pytest
 from port_helpers import free_ports
 from tracking_helpers import draw, report
 
-from ganflow.runs import folders
 from ganflow.runs.folders import RunFolder
+from ganflow.runs.new import create
 
 RECIPE = """\
 name: ring
@@ -52,7 +52,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
     """A run's folder as the runner leaves it: `make_run(points, pictures, status=…, uri=…)`."""
 
     def make(points: int = 0, pictures: tuple[int, ...] = (), uri: str | None = None, **about: Any) -> RunFolder:
-        folder = folders.create(tmp_path / "runs", "ring")
+        folder = create(tmp_path / "runs", "ring")
         folder.recipe.write_text(RECIPE)
         tracking = {"mlflow": True, "uri": uri, "experiment": None, "run_name": None, "images": True, "log_model": False}
         folder.update(**{**ABOUT, "tracking": tracking, **about})

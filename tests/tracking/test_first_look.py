@@ -17,7 +17,7 @@ from tracking_helpers import draw, history, report, until
 
 from ganflow.cli import main
 from ganflow.recipe import read_recipe
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.folders import RunFolder
 from ganflow.runs.new import tracking
 from ganflow.runs.record import RunRecord
@@ -297,4 +297,4 @@ def test_the_end_is_said_when_quiet(tmp_path: Path, port: int, capsys: pytest.Ca
     assert main(["run", str(tmp_path / "ring.yaml"), "-q", "--runs", str(tmp_path / "runs")]) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "not sent" in line]
     assert f"not sent to http://127.0.0.1:{port}: connection refused; send later with: ganflow sync " in line
-    assert State.read(folders.find_run("latest", tmp_path / "runs")).error == "connection refused"
+    assert State.read(finding.find_run("latest", tmp_path / "runs")).error == "connection refused"

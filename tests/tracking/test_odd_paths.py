@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import make_url
 from tracking_helpers import SEARCHED, draw, history, report
 
-from ganflow.runs import folders
+from ganflow.runs.new import create
 from ganflow.tracking.outbox import State, default_uri, sqlite_file, sqlite_uri
 from ganflow.tracking.sync import sync
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # sqlalch
 @pytest.mark.parametrize("name", ["x#y", "x?y=z", "x%20y", "new\nline", "a b&c;d'e\"é"])
 def test_everything_lands_in_the_folder(name: str, tmp_path: Path, template: Path) -> None:
     root = tmp_path / name
-    folder = folders.create(root, "ring")
+    folder = create(root, "ring")
     folder.recipe.write_text("name: ring\n")
     folder.update(status="finished", tracking={"mlflow": True, "log_model": False, "images": True})
     report(folder, 1, 3)

@@ -8,7 +8,7 @@ import pytest
 from sweep_helpers import assert_same_run, played, recipe, records, resume, tune
 
 from ganflow.recipe import read_recipe
-from ganflow.runs.folders import all_runs
+from ganflow.runs.finding import all_runs
 from ganflow.sweeps.records import SweepFolder
 
 pytestmark = pytest.mark.slow

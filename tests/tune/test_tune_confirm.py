@@ -12,7 +12,7 @@ from rich.console import Console
 from ganflow.api.meant import all_meant
 from ganflow.errors import GanflowError
 from ganflow.recipe import read_recipe
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.runs.start import open_trial
 from ganflow.sweeps import table
@@ -271,8 +271,8 @@ def test_every_command_means_the_same_runs_of_a_trial(tmp_path, monkeypatch, see
         (trial, *_) = Repeats.of(swept.folder.read()).trials(swept.folder.trials().values())
         shown = [swept.folder.trial(n).id for n in Repeats.of(swept.folder.read()).runs_of(trial)]
         assert shown == [each.folder.id for each in all_meant("s/0", Path("runs"))]
-        assert shown[0] == folders.find_run("s/0", Path("runs")).id
-        assert folders.find_run("s", Path("runs")).id == shown[0]  # it is the best
+        assert shown[0] == finding.find_run("s/0", Path("runs")).id
+        assert finding.find_run("s", Path("runs")).id == shown[0]  # it is the best
         return shown
 
     assert meant() == packed
@@ -280,7 +280,7 @@ def test_every_command_means_the_same_runs_of_a_trial(tmp_path, monkeypatch, see
         assert meant() == packed
         swept.end(number, 7.0, packed=False)
     assert meant() == again
-    for find in (folders.find_run, all_meant):
+    for find in (finding.find_run, all_meant):
         with pytest.raises(GanflowError, match="no trial 3 of s"):  # which is the training by itself of trial 0
             find("s/3", Path("runs"))
 

@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from ganflow.cli.main import main
 from ganflow.errors import GanflowError, RecipeError
 from ganflow.recipe import read_recipe
-from ganflow.runs import folders
+from ganflow.runs import finding, folders
 from ganflow.runs.journal import Journal, entries
 from ganflow.sweeps.display import Display
 from ganflow.sweeps.front_plots import ParetoPlots
@@ -479,10 +479,10 @@ def test_of_a_front_so_many_are_confirmed_as_the_recipe_says(folder):
 
 def test_a_sweep_has_no_best_trial_but_a_front(folder):
     with pytest.raises(GanflowError, match="no trial of the sweep s is finished yet"):
-        folders.best_trial(folder)
+        finding.best_trial(folder)
     watch(folder)
     with pytest.raises(GanflowError, match="judged by frechet, modes, and has a Pareto front instead of a best trial; name one"):
-        folders.best_trial(folder)
+        finding.best_trial(folder)
 
 
 def test_lines_mark_the_front():

@@ -19,7 +19,8 @@ from PIL import Image
 from ganflow.cli.main import main
 from ganflow.pictures.figure import figure_image
 from ganflow.recipe import read_recipe
-from ganflow.runs.folders import RunFolder, find_run
+from ganflow.runs.finding import find_run
+from ganflow.runs.folders import RunFolder
 from ganflow.runs.start import open_trial
 from ganflow.space.domains import Choice, LogUniform, Normal, Uniform
 from ganflow.sweeps.plots import SweepPlots
