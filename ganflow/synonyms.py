@@ -51,7 +51,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "mlflow": ("track",), "tracking": ("track",), "tensorboard": ("+trackers=tensorboard",),
     "wandb": ("+trackers=wandb",), "weights_and_biases": ("+trackers=wandb",),
     "training": ("train",), "trainer": ("train",), "hyperparameters": ("tune",), "sweep": ("tune",), "search": ("tune.search",),
-    "labels": ("condition",), "version": ("recipe_version",), "seeds": ("tune.seeds", "train.seed"),
+    "labels": ("condition",), "label": ("condition",), "conditional": ("condition",), "early_stopping": ("train.best",),
+    "early_stop": ("train.best",), "patience": ("train.best",), "save_best": ("train.best",),
+    "version": ("recipe_version",), "seeds": ("tune.seeds", "train.seed"),
     "epochs": ("train.rounds",), "epoch": ("train.rounds",), "n_epochs": ("train.rounds",), "num_epochs": ("train.rounds",),
     "max_epochs": ("train.rounds",), "iterations": ("train.rounds",), "iters": ("train.rounds",), "n_iter": ("train.rounds",),
     "max_iter": ("train.rounds",), "niter": ("train.rounds",), "steps": ("train.rounds",), "n_steps": ("train.rounds",),
@@ -151,6 +153,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Field of data of other programs → the one that it is here."""
 
+FORMATS: dict[str, tuple[str, ...]] = {
+    "torchscript": ("pt2",), "script": ("pt2",), "jit": ("pt2",), "trace": ("pt2",), "torch": ("pt2",), "pytorch": ("pt2",),
+    "torch_export": ("pt2",), "pt": ("pt2", "safetensors"), "pth": ("pt2", "safetensors"), "pickle": ("safetensors",),
+    "state_dict": ("safetensors",), "huggingface": ("hub",), "hf": ("hub",), "pyfunc": ("mlflow",), "tensorrt": ("onnx",),
+    "onnxruntime": ("onnx",), "openvino": ("onnx",), "tflite": ("onnx",), "coreml": ("onnx",),
+}  # fmt: skip
+"""Format of models of other programs → the export that these read, or that is in its place."""
+
 DATA: dict[str, tuple[str, ...]] = {
     "horse2zebra": ("cyclegan_horses", "hub_horse2zebra"), "cifar": ("hub_cifar10",), "cifar10": ("hub_cifar10",),
     "celeba": ("hub_faces",), "faces": ("hub_faces",),
@@ -175,8 +185,8 @@ def normal(word: str) -> str:
 
 def near(word: str, known: Iterable[str], n: int = 1) -> list[str]:
     """Known names that are nearly this one. Names that differ in a number are no near matches: fp64 is not fp16."""
-    known = list(known)
-    if same := [name for name in known if normal(name) == normal(word) != "" or name in FIELDS.get(normal(word), ())][:n]:
+    known, other = list(known), (FIELDS | FORMATS).get(normal(word), ())
+    if same := [name for name in known if normal(name) == normal(word) != "" or name in other][:n]:
         return same
     close = difflib.get_close_matches(word, known, n=n)
     numbers = re.findall(r"\d+", word)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ganflow.errors import GanflowError, did_you_mean, first_line
 from ganflow.export.options import COMMAND, Options
 from ganflow.export.served import CONFIG
+from ganflow.runs.folders import EXAMPLES
 
 if TYPE_CHECKING:
     from ganflow.engine.game import Game
@@ -31,7 +32,7 @@ FORMATS = {
     "mlflow": "MLflow models, for mlflow models serve",
     "hub": "a repository of the Hugging Face hub, for ganflow",
 }
-EXAMPLES, SAMPLES, CARD = "examples.safetensors", "samples.png", "README.md"
+SAMPLES, CARD = "samples.png", "README.md"
 _OUTPUT = "output"
 _NEEDS = {
     "onnx": (("onnx", "onnxscript"), "pip install 'ganflow[onnx]'"),

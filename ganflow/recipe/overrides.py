@@ -187,7 +187,7 @@ def _parse(text: str, problems: Problems, line: int) -> Override | None:
 
 
 def _keys(override: Override) -> list[Override]:
-    """What sets the keys of a section one by one, where a mapping is no component with all that it needs; else the override."""
+    """One override for each key of a mapping that names no component: a section's other keys stay. Any other stays as it is."""
     (section, *rest), keys = override.steps, override.value.value
     whole = section in (*PER_PART, *ONE, *_WITH_KEYS) and not rest
     item = section in MANY and len(rest) == 1 and isinstance(rest[0], int)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ganflow.advised import command, see, unnamed
+from ganflow.advised import command, option, see, unnamed
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable
-from ganflow.runs.folders import RunFolder, check, is_sweep, runs_of, trial
+from ganflow.runs.folders import EXAMPLES, RunFolder, check, here, is_sweep, runs_of, trial
 from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE
 
@@ -18,8 +18,14 @@ _TRIAL = re.compile(r"-t[0-9]{4,}$")  # the end of a trial's id, which begins wi
 
 
 def all_runs(root: Path) -> Iterator[RunFolder]:
-    """Every run under `root`, oldest first."""
+    """Every run under `root`, oldest first.
+
+    Raises:
+        GanflowError: it is a file, or cannot be read.
+    """
     check_readable(root)
+    if root.is_file():
+        raise GanflowError(f"{root} is a file; runs are kept in a folder, which is named with " + option("--runs"))
     found = (RunFolder(about.parent.absolute()) for about in root.glob(f"*/*/{FILE}"))
     yield from sorted(found, key=lambda run: run.id)
 
@@ -94,6 +100,9 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():
         return folder
+    if (folder.path / EXAMPLES).is_file():
+        how = f"{here(folder.path)}/README.md says how it is loaded"
+        raise GanflowError(f"{run} is a model that was exported for other programs, and no run; {how}")
     runs = list(all_runs(root))
     if not runs:
         raise GanflowError(f"no runs in {root}/ yet; start one with: " + command("ganflow run wgan"))

@@ -26,6 +26,8 @@ _ID = re.compile(r"\w[\w.-]*")  # of a sweep
 _NAME = re.compile(r"\w[\w. -]{0,99}")
 ENCODER_FILE = "encoder.safetensors"
 """In a run's folder: what its text encoder has learnt, where its data have one."""
+EXAMPLES = "examples.safetensors"
+"""In the folder of a model that was exported: inputs of its signatures, and what they make."""
 _LOCK = ".lock"
 _READ = ("checkpoints", "samples", "plots", "pareto", "requests")
 """The folders in a run's, or a sweep's, folder that are read; what trackers write in others is nobody's here."""
@@ -61,7 +63,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The generator's averaged weights, named as in the network, which an exported run has in place of checkpoints."""
+        """The generator's averaged weights, named as in the network: all that an exported run has of checkpoints."""
         return self.path / "model.safetensors"
 
     @property

@@ -181,3 +181,10 @@ def test_listing_runs_imports_nothing_heavy(make_run):
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_file_is_no_folder_of_runs(ganflow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wgan.yaml").write_text("name: wgan\n")
+    code, err = ganflow("runs", "--runs", "wgan.yaml")
+    assert (code, err) == (2, "ganflow: wgan.yaml is a file; runs are kept in a folder, which is named with --runs\n")

@@ -58,6 +58,7 @@ def test_a_folder_appears_and_is_not_overwritten(work: Path, capsys: pytest.Capt
 
 def test_what_it_refuses(work: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(capsys, "ring", "--to", "onxx").startswith("--to onxx: unknown format; did you mean 'onnx'? (formats: pt2, ")
+    assert refused(capsys, "ring", "--to", "torchscript").startswith("--to torchscript: unknown format; did you mean 'pt2'?")
     assert "there is no folder nowhere/" in refused(capsys, "ring", "--to", "pt2", "-o", "nowhere/x")
     assert "no run 'rong'" in refused(capsys, "rong", "--to", "pt2")
     assert "--to hub, not --to pt2" in refused(capsys, "ring", "--to", "pt2", "--push", "ann/ring")
@@ -66,6 +67,13 @@ def test_what_it_refuses(work: Path, capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     missing = "needs onnxscript, which is not installed: pip install 'ganflow[onnx]'"
     assert refused(capsys, "ring", "--to", "onnx").endswith(missing)
+
+
+def test_a_model_for_other_programs_is_no_run(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "ring", "--to", "pt2"]) == 0
+    capsys.readouterr()
+    assert main(["sample", "ring-pt2"]) == 2
+    assert "ring-pt2 is a model that was exported for other programs, and no run; ring-pt2/README.md" in capsys.readouterr().err
 
 
 def test_a_run_without_a_checkpoint(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
