@@ -36,7 +36,7 @@ def test_mutants(tmp_path):
         ("wgan", ["~prior"], "wgan.yaml:12: generator 'dcgan' needs a prior, and the recipe has none: add the section 'prior'"),
         ("vae_digits", ["+modifiers=r1"], "modifier 'r1' needs a critic, and the recipe has none: add the section 'critic', or"),
         ("vae_digits", ["+modifiers=weight_clip"], "modifier 'weight_clip' needs a critic"),
-        ("wgan_gp", ["+modifiers=gradient_penalty"], "modifier 'gradient_penalty' is there twice, first as modifiers[0]; set modifiers[0]."),
+        ("wgan_gp", ["+modifiers=gradient_penalty"], "modifier 'gradient_penalty' is there twice, first as modifiers[0]; set "),
         ("wgan", ["+modifiers=ema", "+modifiers=ema"], "modifier 'ema' is there twice"),
         ("wgan", ["generator=unet"], "generator 'unet' needs domains, and data 'digits' gives none: use data facades, street"),
         ("wgan", ["data=swiss_roll"], "generator 'dcgan' needs images, and data 'swiss_roll' gives none: use generator mlp\n"),
