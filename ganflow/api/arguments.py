@@ -115,7 +115,7 @@ def name_of(named: Any, what: str = "run") -> str:
 
 def check_recipe(recipe: Any) -> None:
     """Check that something names a recipe, or is the sections of one; raises GanflowError."""
-    if not isinstance(recipe, (str, PathLike, Mapping)):
+    if not isinstance(recipe, (str, PathLike, Mapping)) or (isinstance(recipe, str) and not recipe.strip()):
         raise GanflowError('recipe: the name of one that comes with ganflow ("wgan"), a file, or a mapping of its sections is '
                            f"wanted, not {_shown(recipe)}")  # fmt: skip
 
