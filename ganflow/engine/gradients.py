@@ -17,8 +17,8 @@ DETACHED = "compute them without detach"
 
 
 def check_gradients(recipe: Recipe, game: Game) -> None:
-    """Check that the terms reach what is trained, by the graphs of the players' steps on a blank batch: the loss's terms each
-    player that gets any, and all terms together every part that has an optimizer. Terms that rest in some rounds take part, for
+    """Check that gradients arrive at what is trained, by the graphs of the players' steps on a blank batch: of the loss's terms at each
+    player that gets any, of all terms together at every part that has an optimizer. Terms that rest in some rounds take part, for
     what only they train is trained.
 
     Args:
