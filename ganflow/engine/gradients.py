@@ -17,9 +17,9 @@ DETACHED = "compute them without detach"
 
 
 def check_gradients(recipe: Recipe, game: Game) -> None:
-    """Check that gradients arrive at what is trained, by the graphs of the players' steps on a blank batch: of the loss's terms at each
-    player that gets any, of all terms together at every part that has an optimizer. Terms that rest in some rounds take part, for
-    what only they train is trained.
+    """Check that gradients arrive at what is trained, by the graphs of the players' steps on a blank batch: of the loss's terms
+    at each player that gets any, of all terms together at every part that has an optimizer. Terms that rest in some rounds take
+    part, for what only they train is trained.
 
     Args:
         game: with its players.

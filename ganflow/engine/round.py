@@ -210,7 +210,8 @@ def total(player: str, terms: Terms, game: Game) -> Tensor:
         raise GanflowError(f"the {game.called[0]} gives the {player} nothing to descend: {advice}")
     summed = reduce(torch.add, terms.values())
     if not summed.requires_grad:
-        raise GanflowError(f"no gradient of the {player}'s terms ({', '.join(terms)}) arrives at it; compute them without detach")
+        what = f"no gradient of the {player}'s terms ({', '.join(terms)}) arrives at it in this round"
+        raise GanflowError(f"{game.called[0]}: {what}; compute them without detach")
     return summed
 
 

@@ -20,7 +20,8 @@ class Dead(ScoreLoss):
         return loss.detach().requires_grad_() if self.at == "critic" else loss.detach() if self.at == "critic alone" else loss
 
     def generator_loss(self, fake, real=None):
-        return -(fake.detach() if self.at == "generator" else fake).mean()
+        later = self.at == "generator later" and len(fake) > 2  # more than a blank batch has
+        return -(fake.detach() if self.at == "generator" or later else fake).mean()
 
 
 class Weighted(Dead, nn.Module):
@@ -114,6 +115,13 @@ def test_what_no_gradient_arrives_at_is_refused_before_anything_is_trained(acme,
         assert said.removeprefix("ganflow: ").startswith(why)
         assert "\n" not in said
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("mode", ["never", "round", "auto"])
+def test_what_blank_examples_do_not_show_is_refused_in_the_first_round(acme, mode):
+    said = acme.refused("run", "small.yaml", "-q", "loss.at=generator later", f"train.compile={mode}")
+    assert "loss 'dead': no gradient of the generator's terms (dead) arrives at it in this round; compute them without" in said
+    assert "\n" not in said
 
 
 @pytest.mark.slow
