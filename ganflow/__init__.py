@@ -20,19 +20,11 @@ from ganflow.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from ganflow.api.comparing import ComparedRuns, compare
-    from ganflow.api.drawing import data_of_run, open_game
+    from ganflow.api.drawing import MOST_TILES, data_of_run, open_game
     from ganflow.api.sweeping import Sweep, load_sweep, resume_sweep, run_seeds, sweep
     from ganflow.api.trained import TrainedRun, load
     from ganflow.api.training import resume, run
-    from ganflow.cli.drawing import (
-        MOST_TILES,
-        add_run_arguments,
-        facts_of,
-        print_written,
-        shown_path,
-        whole_number,
-        write_output,
-    )
+    from ganflow.cli.drawing import add_run_arguments, facts_of, print_written, shown_path, whole_number, write_output
     from ganflow.contract.data import IMAGE_RANGE, Data, Field, IterableData, Prior, StreamData, TensorData, class_field
     from ganflow.contract.examples import Examples, ReadExamples, StoredExamples
     from ganflow.contract.game import Game, Metric
@@ -90,11 +82,11 @@ __all__ = [
 
 _ROOMS = {
     "api.comparing": "ComparedRuns compare",
-    "api.drawing": "data_of_run open_game",
+    "api.drawing": "MOST_TILES data_of_run open_game",
     "api.sweeping": "Sweep load_sweep resume_sweep run_seeds sweep",
     "api.trained": "TrainedRun load",
     "api.training": "resume run",
-    "cli.drawing": "MOST_TILES add_run_arguments facts_of print_written shown_path whole_number write_output",
+    "cli.drawing": "add_run_arguments facts_of print_written shown_path whole_number write_output",
     "contract.data": "Data Field IMAGE_RANGE IterableData Prior StreamData TensorData class_field",
     "contract.examples": "Examples ReadExamples StoredExamples",
     "contract.game": "Game Metric",

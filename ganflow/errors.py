@@ -136,6 +136,11 @@ class Frame(NamedTuple):
     frame: FrameType
     line: int
 
+    @property
+    def file(self) -> str:
+        """The file of its code."""
+        return self.frame.f_code.co_filename
+
 
 def innermost(error: BaseException, wanted: Callable[[str], bool]) -> Frame | None:
     """The frame nearest to where `error` was raised whose module's name is wanted."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ganflow.engine.game import Game
 
 
+MOST_TILES = 10_000
+"""Tiles in one picture. More would not fit in memory, or on any screen."""
+
+
 def open_game(folder: RunFolder, which: str) -> Game:
     """The trained game, which draws from a prior.
 

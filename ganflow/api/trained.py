@@ -11,6 +11,7 @@ from ganflow.advised import command, in_a_shell
 from ganflow.api.arguments import Labels, Metrics, Name, labels_of, metrics_of, name_of, path_of, root_of, text_of, whole
 from ganflow.api.changes import metrics_typed
 from ganflow.api.drawing import (
+    MOST_TILES,
     Drawn,
     animate,
     classes_of,
@@ -75,8 +76,13 @@ class TrainedRun:
         self.folder, self.checkpoint, self.outcome = folder, checkpoint, outcome
 
     def __repr__(self) -> str:
-        record = self.record
-        return f"<ganflow run {self.name} {self.id}: {self.status}, round {record.round} of {record.rounds or '?'}>"
+        record, weights = self.record, ""
+        if self.checkpoint != "last":
+            try:
+                weights = f"; weights of round {self.round} ({self.checkpoint})"
+            except GanflowError:
+                weights = f"; weights of checkpoint {self.checkpoint}, which cannot be read"
+        return f"<ganflow run {self.name} {self.id}: {self.status}, round {record.round} of {record.rounds or '?'}{weights}>"
 
     @property
     def id(self) -> str:
@@ -105,8 +111,19 @@ class TrainedRun:
 
     @property
     def round(self) -> int:
-        """Rounds played, as far as they are kept."""
-        return self.record.round
+        """Rounds after which the weights are what they are: of the last checkpoint those played, as far as they are kept.
+        `record.round` has those of the run in any case.
+
+        Raises:
+            GanflowError: another checkpoint was asked for, and it cannot be read.
+        """
+        return self.record.round if self.checkpoint == "last" else self._checkpoint_round
+
+    @cached_property
+    def _checkpoint_round(self) -> int:
+        from ganflow.runs.loading import find_checkpoint
+
+        return find_checkpoint(self.folder, self.checkpoint).round
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -163,10 +180,15 @@ class TrainedRun:
         `samples`. Of a generator that draws nothing by itself (it translates, or needs captions): the newest picture of training,
         where it is shown at work on held-out examples.
 
+        Args:
+            n: at most 10,000, of all classes together.
+
         Raises:
-            GanflowError: there is no such class, or no picture.
+            GanflowError: there is no such class, or no picture, or it cannot hold so many.
         """
         n = whole("n", n)
+        if (count := n * max(1, len(labels_of(label)))) > MOST_TILES:
+            raise GanflowError(f"n: a picture holds at most {MOST_TILES} samples, not {count}; run.samples({n}) are numbers")
         if label is None and why_not_drawn(self.folder, self.game):
             return newest_picture(self.folder)
         found = self._drawn(n if self.game.data.main.is_image else 32 * n, seed, label)

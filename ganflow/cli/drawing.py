@@ -12,8 +12,6 @@ from ganflow.printing import say, say_json
 if TYPE_CHECKING:
     from ganflow.runs.folders import RunFolder
 
-MOST_TILES = 10_000
-"""Tiles in one picture. More would not fit in memory, or on any screen."""
 MOST_SAMPLES = 10_000_000
 """Samples that are drawn at a time. More digits than that are a slip."""
 

@@ -78,7 +78,9 @@ def new_plugin_command(args: argparse.Namespace) -> int:
     try:
         if os.path.lexists(folder):
             raise GanflowError(f"{folder} is there already, and nothing is overwritten; {other}")
-        folder.mkdir(parents=True)
+        if not folder.absolute().parent.is_dir():
+            raise GanflowError(f"there is no folder {folder.parent}/ to write {folder.name}/ in; {other}")
+        folder.mkdir()
     except (OSError, ValueError) as error:
         raise GanflowError(f"cannot make {folder}: {getattr(error, 'strerror', None) or error}; {other}") from None
     try:

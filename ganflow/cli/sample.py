@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ganflow.api.drawing import MOST_TILES
 from ganflow.cli.drawing import (
     MOST_SAMPLES,
-    MOST_TILES,
     add_run_arguments,
     facts_of,
     print_written,

@@ -69,7 +69,7 @@ class AddedTerms:
 
 
 class Loss(AddedTerms, ABC):
-    """The players' objective.
+    """The players' objective. A gradient of each player's terms must arrive at that player: what trains nothing is refused.
 
     A critic-free loss has no `critic_terms`. `generate` says how examples are generated in training, where that is more than one
     call of a signature; `shown` what the critic gets to see of them.

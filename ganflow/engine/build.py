@@ -20,6 +20,7 @@ from ganflow.engine.compat import DispatchMode
 from ganflow.engine.distributed import Group
 from ganflow.engine.fit import check_fit, group_size
 from ganflow.engine.game import Game, evaluating, fork_rng, seed_generators
+from ganflow.engine.gradients import check_gradients
 from ganflow.engine.losses import check_parts, losses_in
 from ganflow.engine.optimizers import make_players
 from ganflow.engine.round import Round
@@ -198,6 +199,7 @@ def build_game(
             game.players = make_players(
                 game, composition, train.rounds, schedule_rounds=train.schedule_rounds, clip_norm=train.clip_grad, group=group
             )
+        check_gradients(recipe, game)
     return game
 
 

@@ -19,6 +19,7 @@ from ganflow.engine.game import Game, evaluating, fork_rng
 from ganflow.engine.losses import losses_in
 from ganflow.engine.step import PlayedStep
 from ganflow.errors import GanflowError, first_line
+from ganflow.plugins import culprit
 from ganflow.recipe import Recipe
 
 SIZES = (RuntimeError, ValueError, IndexError)
@@ -149,7 +150,11 @@ class _Fit:
         except errors as error:
             if isinstance(error, TypeError) and (calls := self._called(network)):
                 raise GanflowError(f"{refusal}: {calls}") from error
-            raise GanflowError(f"{refusal}: {first_line(error).rstrip('.')}{_layer(error, network)}; {advice()}") from error
+            what, debug = f"{first_line(error).rstrip('.')}{_layer(error, network)}", ""
+            if (found := culprit(error)) and not found.plugin.built_in:  # whose author wants to know where
+                what = f"{type(error).__name__}: {what}, in {found.plugin}, {found.line}"
+                debug = "; --debug shows the traceback"
+            raise GanflowError(f"{refusal}: {what}; {advice()}{debug}") from error
 
     def _keys(self, *roles: str) -> str:
         """Advice for components that differ in a size."""

@@ -181,9 +181,7 @@ class Game(nn.Module):
     def discover(self) -> None:
         """Find out what the players' steps read and ask for, by playing each on a blank batch, with copies of the loss and the
         added terms. Changes nothing else."""
-        shared = {id(part): part for part in (self.data, self.prior, self.generator, self.critic) if part is not None}
-        tried = copy.copy(self)
-        tried.__dict__["_parts"] = copy.deepcopy(self.parts, shared)
+        tried = self.tried()
         known = [*self.parameters(), *self.buffers()]
         with evaluating(self), fork_rng(self.device), torch.enable_grad():
             for player in self.stepping:
@@ -193,6 +191,13 @@ class Game(nn.Module):
                 self.made = max(self.made, *meter.line)
                 self.needs[player] = step.fields.read - {Z}
                 self.layers |= step.layers
+
+    def tried(self) -> Game:
+        """The same game with copies of the loss and the added terms, whose state may change; their parameters are these."""
+        shared = (self.data, self.prior, self.generator, self.critic, *self.extras.parameters())
+        tried = copy.copy(self)
+        tried.__dict__["_parts"] = copy.deepcopy(self.parts, {id(part): part for part in shared if part is not None})
+        return tried
 
     def played_by(self, network: nn.Module) -> Game:
         """The same game with another generator. This one is left as it is; the parts are shared."""

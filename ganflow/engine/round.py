@@ -208,7 +208,11 @@ def total(player: str, terms: Terms, game: Game) -> Tensor:
     if not terms:
         advice = "take the critic out of the recipe" if player == "critic" else "use another loss"
         raise GanflowError(f"the {game.called[0]} gives the {player} nothing to descend: {advice}")
-    return reduce(torch.add, terms.values())
+    summed = reduce(torch.add, terms.values())
+    if not summed.requires_grad:
+        what = f"no gradient of the {player}'s terms ({', '.join(terms)}) arrives at it in this round"
+        raise GanflowError(f"{game.called[0]}: {what}; compute them without detach")
+    return summed
 
 
 def split(draws: Draws) -> list[Batch]:

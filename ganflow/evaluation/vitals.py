@@ -147,17 +147,19 @@ def _scores(found: dict[tuple[str, ...], Tensor], game: Game, step: PlayedStep, 
         found["scores", key, "real"], found["scores", key, "fake"] = a.mean(), b.mean()
         found["scores", key, "size"] = torch.maximum(r.abs().max(), f.abs().max())
         found["scores", key, "order"] = ((a[:, None] > b).float() + 0.5 * (a[:, None] == b).float()).mean()
-        if loss is not None:
-            found["scores", key, "slope"] = slope(loss, r, f)
+        if loss is not None and (steep := slope(loss, r, f)) is not None:
+            found["scores", key, "slope"] = steep
 
 
 @torch.enable_grad()
-def slope(loss: ScoreLoss, real: Tensor, fake: Tensor) -> Tensor:
+def slope(loss: ScoreLoss, real: Tensor, fake: Tensor) -> Tensor | None:
     """Σ |∂L/∂score| of the critic's loss L, over the scores of both batches: 2 of Wasserstein's loss, of the logistic ones
-    1 at chance, where all scores are 0, and less and less the surer the critic is."""
+    1 at chance, where all scores are 0, and less and less the surer the critic is. None where it does not depend on them."""
     r, f = (t.detach().float().requires_grad_() for t in (real, fake))
-    found = torch.autograd.grad(loss.critic_loss(r, f), (r, f), allow_unused=True)
-    return torch.stack([g.abs().sum() for g in found if g is not None]).sum()
+    value = loss.critic_loss(r, f)
+    found = torch.autograd.grad(value, (r, f), allow_unused=True) if value.requires_grad else ()
+    sizes = [g.abs().sum() for g in found if g is not None]
+    return torch.stack(sizes).sum() if sizes else None
 
 
 def _over_z(found: dict[tuple[str, ...], Tensor], game: Game, batch: Mapping[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from ganflow.contract.signature import Z
 from ganflow.errors import escaped
-from ganflow.evaluation.scores import Score, figure, grouped
+from ganflow.evaluation.scores import Score, figure, grouped, protocol_difference
 from ganflow.export.weights import recipe_text
 from ganflow.printing import plural
 from ganflow.runs import evaluations
@@ -162,9 +162,14 @@ def _range(port: Port) -> str:
 
 
 def _scores(folder: RunFolder, checkpoint: Checkpoint) -> str:
-    trained = _in_training(folder, checkpoint)
+    evaluated, protocols = evaluations.read(folder), folder.read().protocols
+    again = {  # computed once more, as in training: the later one is enough
+        (each["score"], int(each["round"])) for each in evaluated
+        if each["digest"] == checkpoint.digest and not protocol_difference(protocols.get(each["score"], {}), each["protocol"])
+    }  # fmt: skip
+    trained = [(round, score) for round, score in _in_training(folder, checkpoint) if (score.name, round) not in again]
     rows = [(score.name, score.figure, score.floor_figure, round, "in training") for round, score in trained]
-    for each in evaluations.read(folder):
+    for each in evaluated:
         at, value = int(each["round"]), figure(float(each["value"]), _number(each.get("error")))
         floor = _number(each.get("floor"))
         shown = "" if floor is None else figure(floor, _number(each.get("floor_error")))

@@ -133,14 +133,17 @@ def read(data: Any, about: dict[str, Any]) -> Any:
         raise refused(f"the generator takes no params, and the request has {listed(params)}")
     if unknown := [key for key in request if key not in (*FORMATS, "params")]:
         raise refused(f"a request has one of the input fields {', '.join(FORMATS)}, and not {listed(unknown)}")
-    inputs = about["inputs"]
+    inputs, shapes = about["inputs"], dict[str, tuple[int, ...]]()
     for name, values in columns(request, list(inputs)):
         if name not in inputs:
             raise refused(f"there is no input {listed([name])}; the generator takes {' and '.join(inputs)}")
-        whole = inputs[name]["dtype"] == "int64"
+        whole, shape = inputs[name]["dtype"] == "int64", shape_of(values)
         if wrong := not_numbers(values, whole):
-            wanted = classes(inputs[name]) if whole else "the generator takes numbers"
+            wanted = classes(inputs[name]) if whole else "the generator takes numbers, whole ones below 2^63"
             raise refused(f"'{name}' holds {json.dumps(wrong[0])[:50]}; {wanted}")
+        if shape is None or shapes.setdefault(name, shape) != shape:  # a table has a value for each row
+            wanted = f"the generator takes {shown(inputs[name]['shape'])}"
+            raise refused(f"'{name}' is no array, for its lists differ in length; {wanted}")
     return request
 
 
@@ -156,14 +159,23 @@ def columns(request: dict[str, Any], inputs: list[str]) -> Iterator[tuple[str, A
 
 
 def not_numbers(values: Any, whole: bool) -> list[Any]:
-    """The first that is no number, or no whole one, in nested lists; empty where all are."""
+    """The first that is no number, no whole one, or one that int64 does not hold, in nested lists; empty where all are."""
     for value in values if isinstance(values, list) else [values]:
         if isinstance(value, list):
             if found := not_numbers(value, whole):
                 return found
-        elif type(value) not in (int, float) or (whole and value != value // 1):
+        elif type(value) not in (int, float) or (whole and value != value // 1) or (type(value) is int and abs(value) >= 2**63):
             return [value]
     return []
+
+
+def shape_of(values: Any) -> tuple[int, ...] | None:
+    """The shape of nested lists; None where lists that lie side by side differ in length."""
+    if not isinstance(values, list):
+        return ()
+    shapes = set(map(shape_of, values))
+    inner = () if not values else shapes.pop()
+    return None if shapes or inner is None else (len(values), *inner)
 
 
 def listed(names: Any) -> str:

@@ -6,7 +6,7 @@ one run and holds nothing but the components that its recipe chose, so installin
 
 from ganflow.plugins.catalogue import Catalogue, Chosen, Component, Plugin, UnknownComponent, versions
 from ganflow.plugins.composition import Composition
-from ganflow.plugins.loading import blame, load_catalogue, load_module
+from ganflow.plugins.loading import blame, culprit, load_catalogue, load_module
 
 __all__ = [
     "Catalogue",
@@ -16,6 +16,7 @@ __all__ = [
     "Plugin",
     "UnknownComponent",
     "blame",
+    "culprit",
     "load_catalogue",
     "load_module",
     "versions",

@@ -62,6 +62,11 @@ class Plugin:
     offers: tuple[Component, ...] = ()
     doc: str = ""
 
+    @property
+    def built_in(self) -> bool:
+        """Return whether it comes with ganflow itself."""
+        return self.distribution.lower() == BUILT_IN
+
     def __str__(self) -> str:
         return f"plugin '{self.name}' ({origin(self.distribution, self.version)})"
 

@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from ganflow.contract.hooks import BUILDERS, CONTRACT, EVENTS, ROLES, Hook, arguments_of, hooks_of, options_of
 from ganflow.contract.settings import is_settings, keys
-from ganflow.errors import GanflowError, PluginError, did_you_mean, innermost, origin
+from ganflow.errors import Frame, GanflowError, PluginError, did_you_mean, innermost, origin
 from ganflow.installed import about, entry_points, kept_off_stdout, unreadable
 from ganflow.machine import broken
-from ganflow.plugins.catalogue import BUILT_IN, Catalogue, Component, Plugin
+from ganflow.plugins.catalogue import Catalogue, Component, Plugin
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 HOOKS = BUILDERS + EVENTS
@@ -157,7 +157,7 @@ def load_catalogue() -> Catalogue:
 
 def _claimed(claims: list[Plugin]) -> list[Plugin]:
     """The plugin of a name, loaded or with its error; a built-in one is loaded whichever others claim its name."""
-    built_in = [p for p in claims if p.distribution.lower() == BUILT_IN]
+    built_in = [p for p in claims if p.built_in]
     why = "is not loaded: the name is that of a plugin that comes with ganflow; another name is needed"
     others = [p for p in claims if p not in built_in] if built_in else []
     return [_load(built_in or claims), *(replace(p, module="", error=f"{p} {why}") for p in others)]
@@ -223,12 +223,36 @@ def _sentence(error: BaseException, module: str) -> str:
     """An exception in one line, with the plugin's line that led to it."""
     top = module.partition(".")[0]
     found = innermost(error, lambda name: name.partition(".")[0] == top)
-    where = f" ({found.frame.f_code.co_filename}:{found.line})" if found else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
+    where, text = f" ({found.file}:{found.line})" if found else "", str(error)
+    if isinstance(error, SyntaxError) and error.filename:  # whose text has the file's name alone, without its folder
+        where, text = f" ({error.filename}:{error.lineno})", error.msg
+    return f"{type(error).__name__}: {' '.join(text.split())}{where}"
+
+
+class Culprit(NamedTuple):
+    """The plugin whose code raised an error, and the frame of that code."""
+
+    plugin: Plugin
+    frame: Frame
+
+    @property
+    def line(self) -> str:
+        """The line that it was raised from, "FILE:LINE"."""
+        return f"{self.frame.file}:{self.frame.line}"
 
 
 def blame(error: BaseException, catalogue: Catalogue | None = None) -> Plugin | None:
-    """Find the plugin whose code raised `error`, and note it on the error (once).
+    """Find the plugin whose code raised `error`, and note it on the error (once)."""
+    if (found := culprit(error, catalogue)) is None:
+        return None
+    note = f"raised in {found.plugin}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+    return found.plugin
+
+
+def culprit(error: BaseException, catalogue: Catalogue | None = None) -> Culprit | None:
+    """The plugin whose code raised `error`, and where.
 
     The innermost frame that belongs to a plugin decides; where no frame does, those of the error's cause, and so on.
 
@@ -242,10 +266,7 @@ def blame(error: BaseException, catalogue: Catalogue | None = None) -> Plugin | 
     while raised is not None and raised not in seen:
         frame = innermost(raised, lambda name: catalogue.by_module(name) is not None)
         if frame and (plugin := catalogue.by_module(frame.module)):
-            note = f"raised in {plugin}"
-            if note not in getattr(error, "__notes__", ()):
-                error.add_note(note)
-            return plugin
+            return Culprit(plugin, frame)
         seen.append(raised)
         raised = raised.__cause__
     return None
@@ -258,11 +279,12 @@ def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> Plugi
 
     if isinstance(error, (GanflowError, MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
         return None
-    plugin = None if ended_from_outside(error) or broken(error) else blame(error)
-    if plugin is None:
+    found = None if ended_from_outside(error) or broken(error) else culprit(error)
+    if found is None:
         return None
+    blame(error)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return PluginError(f"{plugin} failed {when}: {text}; {where}")
+    return PluginError(f"{found.plugin} failed {when}: {text} ({found.line}); {where}")
 
 
 def ended_from_outside(error: BaseException) -> bool:

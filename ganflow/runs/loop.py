@@ -100,6 +100,12 @@ class Result:
     values: dict[str, float] = field(default_factory=dict)
 
 
+def is_false(answer: object) -> bool:
+    """Return whether an answer is False: Python's, numpy's (as a comparison of its numbers gives) or a scalar tensor."""
+    scalar = str(getattr(answer, "dtype", "")) in ("bool", "torch.bool") and getattr(answer, "ndim", 1) == 0
+    return answer is False or (scalar and not answer)
+
+
 class Loop:
     """Everything between a run's rounds. Each part happens at an interval of its Cadence and at the end.
 

@@ -38,7 +38,7 @@ from ganflow.runs.amend import after_divergence, again, change_of, same_data, se
 from ganflow.runs.folders import RunFolder, make_inner
 from ganflow.runs.interruption import Interruption, interruptible
 from ganflow.runs.loading import describe, fitting, load_average
-from ganflow.runs.loop import Follower, Loop, Result
+from ganflow.runs.loop import Follower, Loop, Result, is_false
 from ganflow.runs.new import Copy, Position, changes, origin, tracking, write_recipe
 from ganflow.runs.progress import Progress
 from ganflow.runs.record import Best, Compiled, RunRecord
@@ -189,7 +189,7 @@ class Run(Parts):
 
     def _report(self, report: Report) -> None:
         """Pass a report on."""
-        if self.options.on_report is not None and self.options.on_report(report) is False:
+        if self.options.on_report is not None and is_false(self.options.on_report(report)):
             self.stop("stopped")
 
     @contextmanager

@@ -1,5 +1,6 @@
 """`ganflow.load`, and what a run offers."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,26 @@ def test_a_run_says_what_it_is(run):
     assert run.show(4).size[0] > 100
     with pytest.raises(ganflow.GanflowError, match="no run 'nothing' in runs/"):
         ganflow.load("nothing")
+
+
+def test_the_round_of_a_checkpoint_is_that_of_its_weights(tiny, runs):
+    folder = ganflow.run(tiny, {"metrics": ["sliced_wasserstein"], "train.evaluate_every": 2}, quiet=True).folder
+    first = sorted(folder.checkpoints.glob("round-*"))[0]
+    os.replace(first, folder.checkpoints / "best.safetensors")
+    run = ganflow.load("tiny", checkpoint="best")
+    assert (run.round, run.record.round, ganflow.load("tiny").round) == (2, 6, 6)
+    assert repr(run) == f"<ganflow run tiny {run.id}: finished, round 6 of 6; weights of round 2 (best)>"
+    (folder.checkpoints / "best.safetensors").write_bytes(b"nothing")
+    assert repr(ganflow.load("tiny", checkpoint="best")).endswith("; weights of checkpoint best, which cannot be read>")
+
+
+def test_a_picture_holds_so_many_samples_and_no_more(run):
+    with pytest.raises(ganflow.GanflowError) as refused:
+        run.show(10**6)
+    assert str(refused.value) == "n: a picture holds at most 10000 samples, not 1000000; run.samples(1000000) are numbers"
+    with pytest.raises(ganflow.GanflowError, match="at most 10000 samples, not 20000"):
+        run.show(10_000, label=[0, 1])
+    assert run.show(1000).size == run.show().size
 
 
 def test_classes_are_asked_for_by_name_or_number(tiny, runs):

@@ -96,6 +96,17 @@ def test_reports_are_passed_on_and_false_ends_the_run(tiny, runs):
     assert list(again.terms().index) == [2, 4, 6, 8]
 
 
+@pytest.mark.parametrize("answer", [np.mean([1.0, 2.0]) < 0, np.array(False), torch.tensor(False)])
+def test_false_of_numpy_or_torch_ends_the_run_too(tiny, runs, answer):
+    run = ganflow.run(tiny, quiet=True, on_report=lambda report: answer)
+    assert (run.status, run.round) == ("stopped", 2)
+
+
+@pytest.mark.parametrize("answer", [None, True, 0, 0.0, "", np.True_, np.zeros(3), torch.tensor(0.0), torch.tensor([False])])
+def test_what_is_not_false_ends_no_run(tiny, runs, answer):
+    assert ganflow.run(tiny, {"train.rounds": 2}, quiet=True, on_report=lambda report: answer).status == "finished"
+
+
 def test_what_a_callback_raises_is_raised_and_the_run_can_go_on(tiny, runs):
     def wrong(report):
         raise ZeroDivisionError("mine")
@@ -154,7 +165,7 @@ def test_what_takes_one_argument_is_a_callback(right):
     check_callback("on_report", right)
 
 
-@pytest.mark.parametrize("recipe", [3, None, ["ring"]])
+@pytest.mark.parametrize("recipe", [3, None, "", ["ring"]])
 def test_what_is_no_recipe_is_refused(recipe, runs):
     for function in (ganflow.run, ganflow.sweep, lambda recipe: ganflow.run_seeds(recipe, 2)):
         with pytest.raises(ganflow.GanflowError, match=r"^recipe: the name of one .*, a file, or a mapping .* is wanted, not "):

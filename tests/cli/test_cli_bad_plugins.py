@@ -1,5 +1,8 @@
 """Plugins that cannot be used: said when a recipe names them, and no trouble for recipes that do not."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ganflow.cli.recipes import UNBUILT
@@ -31,6 +34,34 @@ def register(offer):
     offer("critic", "mosaic", Patch)
 """
 
+LOSS = """
+from ganflow import ScoreLoss, hookimpl, settings
+
+GANFLOW_CONTRACT = 2
+
+
+class Boom(ScoreLoss):
+    def critic_loss(self, real, fake):
+        raise ValueError("bad maths")
+
+    def generator_loss(self, fake, real=None):
+        return -fake.mean()
+
+
+@settings
+class BoomSettings:
+    \"\"\"Raises.\"\"\"
+
+    @hookimpl
+    def loss(self):
+        return Boom()
+
+
+@hookimpl
+def register(offer):
+    offer("loss", "boom", BoomSettings)
+"""
+
 
 @pytest.fixture
 def acme(workshop, command):
@@ -55,7 +86,8 @@ def test_a_good_one_trains(acme, command):
         ("from ganflow import hookimpl", "import nosuchmodule\nfrom ganflow import hookimpl",
          "cannot be imported: ModuleNotFoundError: No module named 'nosuchmodule'"),
         ("import hookimpl", "import hookimp", "cannot be imported: ImportError: cannot import name 'hookimp'"),
-        ("class Patch", "clas Patch", "cannot be imported: SyntaxError: "),
+        ("class Patch", "clas Patch", "cannot be imported: SyntaxError: invalid syntax (/"),
+        ("class Patch", "clas Patch", "gf_acme/__init__.py:8)"),
         ("def critic(", "def critc(", "there is no hook 'critc'; did you mean 'critic'?"),
         ("self, data", "self, dat", "hook 'critic' has no argument 'dat'; did you mean 'data'?"),
         ("self, data", "self, data=None", "hook 'critic': argument 'data' has a default"),
@@ -123,11 +155,28 @@ def test_one_whose_network_does_not_fit(acme, command, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_one_whose_loss_or_network_raises_is_named_with_the_line(acme, command, workshop, tmp_path):
+    network = ("class Net(nn.Module):", "    def forward(self, x):", "        raise ValueError('bad maths')", "return Net()")
+    acme("from torch import nn\n", "\n        ".join(("from torch import nn", *network, "")))
+    workshop.install("rival", LOSS)
+    workshop.catalogue()
+    raised = "ValueError: bad maths, in plugin '{0}' (gf-{0} 1.0), {1}/"
+    for name, change in {"acme": PATCH[0], "rival": "loss=rival/boom"}.items():
+        for command_line in (("run", *SMALL), ("check", "wgan", "--build")):
+            said = command.refused(*command_line, change)
+            assert raised.format(name, "").rstrip("/") in said
+            file, line = re.search(r" (/\S+):(\d+);", said).groups()
+            assert "bad maths" in Path(file).read_text().splitlines()[int(line) - 1]
+            assert said.endswith("; --debug shows the traceback")
+            assert "\n" not in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_one_that_fails_while_it_builds(acme, command, tmp_path):
     acme("from torch import nn\n", "from torch import nn\n        raise KeyError('no such thing')\n")
     said = command.refused("run", *SMALL, *PATCH)
     assert said.startswith("ganflow: plugin 'acme' (gf-acme 1.0) failed")
-    assert "no such thing" in said
+    assert re.search(r"KeyError: 'no such thing' \(/\S+gf_acme/__init__.py:\d+\); --debug shows the traceback$", said)
     assert not (tmp_path / "runs").exists()
 
 

@@ -150,16 +150,19 @@ def test_nothing_is_overwritten(command, tmp_path, kind):
 
 
 @pytest.mark.parametrize(("folder", "why"), [
-    ("file/acme", "cannot make file/acme: Not a directory; name another folder with -o"),
+    ("file/acme", "there is no folder file/ to write acme/ in; name another folder with -o"),
+    ("no/parent/acme", "there is no folder no/parent/ to write acme/ in; name another folder with -o"),
     ("a" * 300, "File name too long; name another folder with -o"),
     ("a\0b", "name another folder with -o"),
 ])  # fmt: skip
 def test_folders_that_cannot_be_made(command, tmp_path, folder, why):
     (tmp_path / "file").touch()
     assert command.refused("new-plugin", "acme", "--roles", "loss", "-o", folder).endswith(why)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_it_may_be_written_anywhere(command, tmp_path):
+    (tmp_path / "my plugins").mkdir()
     code, out, _ = command("new-plugin", "acme", "--roles", "executor", "-o", tmp_path / "my plugins" / "acme")
     assert code == 0
     assert f"  pip install -e '{tmp_path}/my plugins/acme[test]' && pytest '{tmp_path}/my plugins/acme'\n" in out

@@ -89,6 +89,13 @@ def test_the_slope_of_a_loss_at_chance_and_of_a_sure_critic(parts, name, share):
     assert slope(loss, torch.full((16,), 5.0), torch.full((16,), -5.0)).item() / chance == pytest.approx(share, rel=1e-5)
 
 
+@pytest.mark.parametrize("value", ["detached", "elsewhere"])
+def test_a_loss_that_does_not_depend_on_the_scores_has_no_slope(parts, value):
+    loss = parts("loss={use: wasserstein}", rounds=1).game.loss
+    loss.critic_loss = lambda real, fake: torch.zeros((), requires_grad=value == "elsewhere") * 1
+    assert slope(loss, torch.zeros(16), torch.zeros(16)) is None
+
+
 def test_what_is_measured_of_a_game(parts):
     made = parts()
     game, draws = made.game, made.trainer.drawn

@@ -174,3 +174,9 @@ def test_the_scores_that_a_run_has_are_in_the_card(work: Path, tmp_path: Path) -
     assert f"| {name} | {best['score']:.4g}" in text
     assert "| 2 | in training |" in text
     assert "| 2 | ganflow evaluate, 2 seeds |" in text
+    assert main(["evaluate", str(run.path)]) == 0  # once more what training did
+    assert main(["export", str(run.path), "--to", "safetensors", "-o", "scored-ring", "--force"]) == 0
+    text = (tmp_path / "scored-ring" / "README.md").read_text()
+    assert "in training" not in text
+    assert text.count(f"| {name} | ") == 2  # of one seed, and of two
+    assert "| 2 | ganflow evaluate, 1 seed |" in text

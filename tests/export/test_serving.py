@@ -37,6 +37,7 @@ pytestmark = [
 DEEP = '{"inputs": ' + "[" * 100_000 + "]" * 100_000 + "}"
 ONE = [0.5, -0.5, 0.25]
 Z = "'z' holds NaN, infinity, or a number that is too large for float32"
+RAGGED = "'z' is no array, for its lists differ in length; the generator takes [any number, 3]"
 WRONG: list[tuple[str, Any, str]] = [
     ("json", DEEP, "the request's JSON is nested too deeply"),
     ("json", "{", "the request is no JSON: Expecting property name enclosed in double quotes"),
@@ -49,7 +50,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("json", {"inputs": {"z": [[1e308, 1, 1]], "label": [0]}}, Z),
     ("json", {"inputs": {"z": [[1e38, 1e38, 1e38]], "label": [0]}}, "the generator makes no finite numbers of these inputs"),
     ("json", {"inputs": {"z": [[1, 2, 3, 4]], "label": [0]}}, "Shape of input (1, 4) does not match expected shape (-1, 3)."),
-    ("json", {"inputs": {"z": [[1, 2], [3]], "label": [0]}}, "inhomogeneous"),
+    ("json", {"inputs": {"z": [[1, 2], [3]], "label": [0]}}, RAGGED),
+    ("json", {"inputs": {"z": [ONE, 3], "label": [0, 1]}}, RAGGED),
+    ("json", {"instances": [{"z": ONE, "label": 0}, {"z": [1], "label": 0}]}, RAGGED),
+    ("json", {"dataframe_split": {"columns": ["z", "label"], "data": [[ONE, 1], [[1], 1]]}}, RAGGED),
+    ("json", {"inputs": {"z": [ONE], "label": [[0, 1], 2]}}, "'label' is no array, for its lists differ in length; the"),
+    ("json", {"inputs": {"z": [ONE], "label": [10**30]}}, "'label' holds 1000000000000000000000000000000; classes are whole"),
+    ("json", {"inputs": {"z": [[10**30, 0, 0]], "label": [0]}}, "'z' holds 1000000000000000000000000000000; the generator takes"),
+    ("json", {"inputs": {"z": [[10**400, 0, 0]], "label": [0]}}, "'z' holds 10000"),
     ("json", {"inputs": {"z": [ONE]}}, "label"),
     ("json", {"inputs": {"z": [ONE], "label": [3]}}, "'label' holds 3; classes are whole numbers from 0 to 2: cat, dog, owl"),
     ("json", {"inputs": {"z": [ONE], "label": [-1]}}, "'label' holds -1; classes are whole numbers from 0 to 2"),
