@@ -31,8 +31,9 @@ class Held(GanflowError):
 class Unopened(GanflowError, OSError):
     """The lock's file cannot be opened: a folder that cannot be written."""
 
-    def __str__(self) -> str:
-        return escaped(f"cannot write {self.filename}: {self.strerror}")
+    @property
+    def lines(self) -> list[str]:
+        return [escaped(f"cannot write {self.filename}: {self.strerror}")]
 
 
 @contextmanager
