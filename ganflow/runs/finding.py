@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -100,7 +101,7 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         return first
     if (folder := RunFolder(Path(run).absolute())).is_run():
         return folder
-    if (folder.path / EXAMPLES).is_file():
+    if os.path.isfile(folder.path / EXAMPLES):  # False for what can be no path, too
         how = f"{here(folder.path)}/README.md says how it is loaded"
         raise GanflowError(f"{run} is a model that was exported for other programs, and no run; {how}")
     runs = list(all_runs(root))

@@ -147,7 +147,7 @@ def test_what_is_no_recipe(command, tmp_path, content, sentence):
 def test_parts_that_do_not_fit(command, mine, tmp_path, overrides, sentence):
     said = command.refused("run", mine(), "-q", *overrides)
     assert sentence in said
-    assert "\n" not in said
+    assert said.count("\n") < 2  # a line for each part
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 

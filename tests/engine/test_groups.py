@@ -31,7 +31,7 @@ def parts(tmp_path, *changes, group=None):
     [
         (["train.accumulate=4"], 1, "^train.accumulate: the critic compares 4 examples with each other, and of a batch cut into "
          "4 micro-batches a piece has 2: take pieces of a multiple of 4, or set train.accumulate=1$"),
-        ([], 4, "^--workers: the critic compares 4 examples .* shared by 4 workers a piece has 2: .*, or train with one$"),
+        ([], 4, "^workers: the critic compares 4 examples .* shared by 4 workers a piece has 2: .*, or train with one$"),
         (["train.one_pass=true"], 1, "^train.one_pass: the critic compares 4 examples with each other, which would mix real "
          "and fake ones; set train.one_pass=false$"),
     ],

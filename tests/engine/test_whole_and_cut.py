@@ -249,7 +249,7 @@ def test_whether_a_third_partys_terms_can_be_cut_is_tried(cut, changes, text, tm
     if not text:
         Parts(recipe, group)
         return
-    start, end = (r"^--workers: ", r"; train with one$") if group else (r"^train.accumulate: ", r"; set train.accumulate=1$")
+    start, end = (r"^workers: ", r"; train with one$") if group else (r"^train.accumulate: ", r"; set train.accumulate=1$")
     with pytest.raises(GanflowError, match=f"{start}.*{text}.*{end}"):
         Parts(recipe, group)
 

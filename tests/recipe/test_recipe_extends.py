@@ -44,14 +44,17 @@ def problems(file):
         ("optimizer: {critic: {lr: 0.5}}", ["optimizer.critic.lr=0.5"]),
         ("optimizer: {generator.model: {use: sgd, lr: 1.0}}", ["optimizer.generator.model={use: sgd, lr: 1.0}"]),
         ("schedule: null", ["schedule=null"]),
-        ("critic: null\nloss: elbo\nmodifiers: []", ["~critic", "loss=elbo", "modifiers=[]"]),
+        (
+            "critic: null\nloss: elbo\nmodifiers: []\ngenerator: mlp_autoencoder",
+            ["~critic", "loss=elbo", "modifiers=[]", "generator=mlp_autoencoder"],
+        ),
         ("modifiers: []", ["modifiers=[]"]),
         ("+modifiers: [r1, {use: r2, weight: 0.5}]", ["+modifiers=r1", "+modifiers={use: r2, weight: 0.5}"]),
         ("+metrics: modes", ["+metrics=modes"]),
         ("tune: {space: {optimizer.lr: {uniform: [0.1, 0.2]}}}", ["tune.space.optimizer.lr={uniform: [0.1, 0.2]}"]),
         ("tune: {space: {optimizer.lr: null}, resources: {gpus: 1}}", ["tune.space.optimizer.lr=null", "tune.resources.gpus=1"]),
         ("train: {batch_size: '${train.rounds}'}", ["train.batch_size=${train.rounds}"]),
-        ("loss: {use: vae_gan, adversarial: hinge}", ["loss={use: vae_gan, adversarial: hinge}"]),
+        ("loss: {use: minimax, label_smoothing: 0.1}", ["loss={use: minimax, label_smoothing: 0.1}"]),
     ],
 )
 def test_each_key_is_an_override(files, text, overrides):
