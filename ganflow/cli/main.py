@@ -180,11 +180,15 @@ def _answered(arguments: list[str], debug: bool) -> int:
         if debug or not (expected or exhausted):
             raise
         message = exhausted or (error.in_shell if isinstance(error, GanflowError) else str(error))
-        text = message if "\n" in message else f"ganflow: {message}"
-        if sys.stderr.isatty():
-            text = "\n".join(sentences(text, shutil.get_terminal_size().columns - 1, [*COMMANDS, *plugin_commands()]))
-        say_text(f"{text}\n", err=True)
+        say_sentences(message if "\n" in message else f"ganflow: {message}")
         return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
+
+
+def say_sentences(text: str) -> None:
+    """Print an error, or a note, on stderr: broken between words on a terminal, as it is in a pipe."""
+    if sys.stderr.isatty():
+        text = "\n".join(sentences(text, shutil.get_terminal_size().columns - 1, [*COMMANDS, *plugin_commands()]))
+    say_text(f"{text}\n", err=True)
 
 
 def _lacking(error: ModuleNotFoundError) -> str | None:

@@ -139,6 +139,7 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_command(args: argparse.Namespace) -> int:
+    from ganflow.cli.main import say_sentences
     from ganflow.errors import GanflowError, RecipeError
     from ganflow.recipe import Recipe, read_recipe, split
     from ganflow.recipe.stages import read_stages
@@ -169,17 +170,17 @@ def check_command(args: argparse.Namespace) -> int:
                       [{"line": 0, "text": error.in_shell, "file": ""}]}  # fmt: skip
             code = error.exit_code
             if not args.json:
-                say_text(f"{error.in_shell}\n", err=True)
+                say_sentences(error.in_shell)
         else:
             facts |= {"notes": [in_shell(note) for note in notes], "built": built}
             for note in [] if args.json else map(in_shell, notes):
-                say(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}", err=True)
+                say_sentences(note if note.startswith(f"{recipe}:") else f"{recipe}: {note}")
             if not args.json:
                 say(f"{recipe}: ok{''.join(f'; {text}' for text in built)}")
     if args.json:
         say_json(found)
     elif not args.build and not code:
-        say(UNBUILT, err=True)
+        say_sentences(UNBUILT)
     return code
 
 

@@ -146,10 +146,11 @@ class TestErrorsOnATerminal:
         assert sentences("a\x1b[31m b", 40) == ["a\\u001b[31m b"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="no terminals of Unix")
-    def test_in_a_terminal_and_through_a_pipe(self, tmp_path):
+    @pytest.mark.parametrize("arguments", [("sample", "nothing"), ("check", "wgan", "train.round=3")], ids=" ".join)
+    def test_in_a_terminal_and_through_a_pipe(self, tmp_path, arguments):
         import pty
 
-        command = [sys.executable, "-m", "ganflow", "sample", "nothing"]
+        command = [sys.executable, "-m", "ganflow", *arguments]
         whole = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         above, terminal = pty.openpty()
         environment = {**os.environ, "COLUMNS": "40"}
