@@ -1,13 +1,17 @@
 """Advice in two forms: commands, and the calls that do the same in Python."""
 
+import ast
 import pickle
 import shlex
+from pathlib import Path
 
 import pytest
 
 from ganflow.advised import Advised, change, command, in_shell, joined, option
 from ganflow.api.changes import as_typed
 from ganflow.errors import GanflowError, Problem, RecipeError
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -63,3 +67,27 @@ def test_errors_have_both_forms():
     wrong = RecipeError([Problem(3, "in a file", "r.yaml"), Problem(0, "write " + change("metrics=[emd]"))])
     assert str(wrong) == 'arguments: write {"metrics": ["emd"]}\nr.yaml:3: in a file'
     assert wrong.in_shell == "command line: write 'metrics=[emd]'\nr.yaml:3: in a file"
+
+
+def advising(tree):
+    """Names of the functions of a module that give a text of two forms."""
+    functions = (f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and isinstance(f.returns, ast.Name))
+    return {f.name for f in functions if f.returns.id == "Advised"}
+
+
+def test_no_f_string_loses_a_form():
+    """It would have Python's alone, in the command line, too: such texts are added."""
+    trees = {".".join(path.relative_to(ROOT).with_suffix("").parts): ast.parse(path.read_text("utf-8"))
+             for room in ("ganflow", "plugins") for path in (ROOT / room).rglob("*.py")}  # fmt: skip
+    made = {name: advising(tree) for name, tree in trees.items()}
+    assert made["ganflow.advised"] > {"command", "option", "change"}
+    found = []
+    for name, tree in trees.items():
+        known = set(made[name])
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module in made:
+                known |= {each.asname or each.name for each in node.names if each.name in made[node.module]}
+        values = (each.value for each in ast.walk(tree) if isinstance(each, ast.FormattedValue))
+        calls = (value for value in values if isinstance(value, ast.Call) and isinstance(value.func, ast.Name))
+        found += [f"{name}:{call.lineno}" for call in calls if call.func.id in known]
+    assert not found
