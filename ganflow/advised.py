@@ -69,13 +69,6 @@ def see(typed: str, what: str = "") -> Advised:
     return " (" + command(typed) + f"{what})"
 
 
-def unnamed(what: str) -> Advised:
-    """The question which run, or which sweep, where its name is empty."""
-    call = f'ganflow.{"load" if what == "run" else "load_sweep"}("latest")'
-    ways = "give a path, an id or its beginning, a name, or 'latest'" if what == "run" else "give a path, a name, or 'latest'"
-    return f"which {what}? {ways}, e.g. " + Advised(call, f"ganflow {what}s show latest")
-
-
 def option(name: str) -> Advised:
     """An option of a command, which is an argument in Python: --runs, runs=…"""
     return Advised(f"{name.removeprefix('--').replace('-', '_')}=…", name)

@@ -101,6 +101,8 @@ class SettingsError(GanflowError, ValueError):
 def in_shell_of(error: BaseException) -> str:
     """The text of any error in the command line's form; its type if it has no text."""
     return (error.in_shell if isinstance(error, GanflowError) else str(error)) or type(error).__name__
+
+
 def escaped(text: str, keep: str = "") -> str:
     """A text whose control characters (C0, C1, those of formats and directions, half surrogates, separators of lines) are written
     out: "\\\\u001b[31m"."""

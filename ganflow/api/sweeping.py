@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganflow.advised import command, see, unnamed
+from ganflow.advised import command, see
 from ganflow.api.arguments import Name, check_recipe, listed, name_of, root_of, text_of, whole
 from ganflow.api.changes import Changes, as_typed
 from ganflow.api.trained import TrainedRun, frame
 from ganflow.errors import GanflowError
 from ganflow.printing import say
-from ganflow.runs.finding import all_sweeps, find_sweep, latest_sweep
+from ganflow.runs.finding import all_sweeps, find_sweep, latest_sweep, unnamed
 from ganflow.runs.folders import RunFolder, check, status
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def sweep_of(name: str, root: Path) -> SweepFolder:
     from ganflow.sweeps.records import SweepFolder
 
     if not name.strip():
-        raise GanflowError(unnamed("sweep"))
+        raise unnamed("sweep")
     found = find_sweep(name, root) or (latest_sweep(root) if name == "latest" else None)
     if found is not None:
         check(found)

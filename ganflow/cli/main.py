@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, NoReturn
 from ganflow import printing, synonyms
 from ganflow.cli.helping import EXAMPLES as EXAMPLES_OF
 from ganflow.cli.helping import Example, Formatter, epilog, sentences, wrapped
-from ganflow.errors import GanflowError, NewestDamaged, PluginError
+from ganflow.errors import GanflowError, NewestDamaged, PluginError, in_shell_of
 from ganflow.installed import about, entry_points, kept_off_stdout
 from ganflow.printing import say, say_text
 from ganflow.version import __version__
@@ -179,7 +179,7 @@ def _answered(arguments: list[str], debug: bool) -> int:
         exhausted = _exhausted(cause) if isinstance(cause, (MemoryError, RuntimeError)) or not expected else None
         if debug or not (expected or exhausted):
             raise
-        message = exhausted or (error.in_shell if isinstance(error, GanflowError) else str(error))
+        message = exhausted or in_shell_of(error)
         say_sentences(message if "\n" in message else f"ganflow: {message}")
         return error.exit_code if isinstance(error, GanflowError) else GanflowError.exit_code
 

@@ -203,10 +203,9 @@ def _of_tune(recipe: Recipe, source: str, overrides: Sequence[str]) -> Iterator[
     except GanflowError as error:
         if not sound_without(source, overrides):
             raise
-        of_tune = [override for override in overrides if override.lstrip("+~").startswith("tune")]
+        of_tune = [override for override in overrides if override.startswith(("tune", "+tune", "~tune"))]
         check_asked(read_recipe(source, of_tune))
-        searches = any(override.startswith(("tune", "+tune", "~tune")) for override in overrides)  # which ~tune would contradict
-        without = "" if searches else " (or leave the search out: ~tune)"
+        without = "" if of_tune else " (or leave the search out: ~tune)"  # which those would contradict
         yield f"ganflow tune refuses this, and ganflow run does not: {error.in_shell}{without}"
 
 

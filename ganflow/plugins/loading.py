@@ -245,10 +245,14 @@ def blame(error: BaseException, catalogue: Catalogue | None = None) -> Plugin | 
     """Find the plugin whose code raised `error`, and note it on the error (once)."""
     if (found := culprit(error, catalogue)) is None:
         return None
-    note = f"raised in {found.plugin}"
+    _note(error, found.plugin)
+    return found.plugin
+
+
+def _note(error: BaseException, plugin: Plugin) -> None:
+    note = f"raised in {plugin}"
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
-    return found.plugin
 
 
 def culprit(error: BaseException, catalogue: Catalogue | None = None) -> Culprit | None:
@@ -282,7 +286,7 @@ def plugins_fault(error: Exception | SystemExit, when: str, where: str) -> Plugi
     found = None if ended_from_outside(error) or broken(error) else culprit(error)
     if found is None:
         return None
-    blame(error)
+    _note(error, found.plugin)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return PluginError(f"{found.plugin} failed {when}: {text} ({found.line}); {where}")
 

@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
-from ganflow.advised import command, option, see, unnamed
+from ganflow.advised import Advised, command, option, see
 from ganflow.errors import GanflowError
 from ganflow.files import check_readable
 from ganflow.runs.folders import EXAMPLES, RunFolder, check, here, is_sweep, runs_of, trial
 from ganflow.runs.ids import stamp
 from ganflow.runs.record import FILE
 
+WAYS = {"run": "give a path, an id or its beginning, a name, or 'latest'", "sweep": "give a path, a name, or 'latest'"}
 _TRIAL = re.compile(r"-t[0-9]{4,}$")  # the end of a trial's id, which begins with its sweep's
 
 
@@ -87,7 +89,7 @@ def find_any(run: str, root: Path) -> RunFolder:
 def find_unchecked(run: str, root: Path) -> RunFolder:
     """As `find_any`, also where something in the folder of what is found leads out of it. The sweep of a trial is checked."""
     if not run.strip():
-        raise GanflowError(unnamed("run"))
+        raise unnamed("run")
     check_readable(root, Path(run), root / run)
     paths = (RunFolder(path.absolute()) for path in (Path(run), root / run))
     if (sweep := next(filter(is_sweep, paths), None)) is not None:
@@ -119,9 +121,14 @@ def find_unchecked(run: str, root: Path) -> RunFolder:
         some = ", ".join(r.id for r in started[:5]) + (", …" if len(started) > 5 else "")
         raise GanflowError(f"'{run}' is the beginning of {len(started)} runs: {some}; write more of it")
     if not started:
-        ways = "give a path, an id or its beginning, a name, or 'latest'"
-        raise GanflowError(f"no run '{run}' in {root}/: {ways}" + see("ganflow runs", " lists them"))
+        raise GanflowError(f"no run '{run}' in {root}/: {WAYS['run']}" + see("ganflow runs", " lists them"))
     return started[0]
+
+
+def unnamed(what: Literal["run", "sweep"]) -> GanflowError:
+    """The error of a name that is empty, which asks for one."""
+    call = f'ganflow.{"load" if what == "run" else "load_sweep"}("latest")'
+    return GanflowError(f"which {what}? {WAYS[what]}, e.g. " + Advised(call, f"ganflow {what}s show latest"))
 
 
 def find_sweep(name: str, root: Path) -> RunFolder | None:

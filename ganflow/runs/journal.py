@@ -99,12 +99,12 @@ def read(path: Path, offset: int = 0, damaged: Passing = refuse) -> tuple[list[E
     """The whole lines after `offset` bytes, and the offset after them: a follower goes on from there."""
     try:
         with path.open("rb") as file:
-            before = file.read(offset)
+            file.seek(offset)
             raw = file.read()
     except FileNotFoundError:
         return [], 0
     raw = raw[: _whole(raw)]
-    return _parsed(raw, path, damaged, before.count(b"\n")), offset + len(raw)
+    return _parsed(raw, path, damaged, offset), offset + len(raw)
 
 
 def backwards(path: Path, most: int | None = None, damaged: Passing = refuse) -> Iterator[Entry]:
@@ -163,7 +163,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset, self._rows, self._last = 0, 0, b""
+        self._offset, self._last = 0, b""
 
     def new(self) -> list[Entry]:
         """Raises GanflowError: a line is not a journal's."""
@@ -172,14 +172,13 @@ class Reader:
         with self.path.open("rb") as file:
             file.seek(self._offset - len(self._last))
             if file.read(len(self._last)) != self._last:
-                self._offset, self._rows, self._last = 0, 0, b""
+                self._offset, self._last = 0, b""
             file.seek(self._offset)
             raw = file.read()
         raw = raw[: _whole(raw)]
-        found = _parsed(raw, self.path, before=self._rows)
+        found = _parsed(raw, self.path, offset=self._offset)
         if found:
-            lines = raw.splitlines(keepends=True)
-            self._offset, self._rows, self._last = self._offset + len(raw), self._rows + len(lines), lines[-1]
+            self._offset, self._last = self._offset + len(raw), raw.splitlines(keepends=True)[-1]
         return found
 
 
@@ -201,20 +200,21 @@ def _whole(raw: bytes) -> int:
     return raw.rfind(b"\n") + 1
 
 
-def _count(path: Path) -> int:
-    """The number of whole lines."""
+def _count(path: Path, most: int | None = None) -> int:
+    """The number of whole lines, of all or in the first `most` bytes."""
+    most = path.stat().st_size if most is None else most
     with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+        return sum(file.read(min(TAIL, most - at)).count(b"\n") for at in range(0, most, TAIL))
 
 
-def _parsed(raw: bytes, path: Path, damaged: Passing = refuse, before: int = 0) -> list[Entry]:
-    """The entries of whole lines, of which `before` come before them."""
+def _parsed(raw: bytes, path: Path, damaged: Passing = refuse, offset: int = 0) -> list[Entry]:
+    """The entries of whole lines, which begin after so many bytes of the file."""
     found = []
-    for row, line in enumerate(raw.splitlines(), before + 1):
+    for row, line in enumerate(raw.splitlines(), 1):
         if entry := _parse(line):
             found.append(entry)
         else:
-            damaged(DamagedLine(path, row, line))
+            damaged(DamagedLine(path, _count(path, offset) + row, line))
     return found
 
 

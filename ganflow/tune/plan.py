@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganflow import machine
-from ganflow.advised import Advised, command, in_a_shell, option, see, unnamed
+from ganflow.advised import Advised, command, in_a_shell, option, see
 from ganflow.engine.memory import Estimate, doubtful
 from ganflow.errors import GanflowError, escaped
 from ganflow.evaluation.survey import examined
@@ -228,7 +228,7 @@ def find(name: str, root: Path) -> SweepFolder:
         GanflowError: there is none, or what it must have to go on is missing or damaged.
     """
     if not name.strip():
-        raise GanflowError(unnamed("sweep"))
+        raise finding.unnamed("sweep")
     check_readable(root, Path(name), root / name)
     found = [SweepFolder(p.absolute()) for p in (Path(name), root / name) if os.path.isdir(p)]
     if not found and name == "latest" and (newest := finding.latest_sweep(root, searched=True)):

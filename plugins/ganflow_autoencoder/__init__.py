@@ -10,6 +10,7 @@ GANFLOW_CONTRACT = 2
 
 VARIATIONAL = "the encoder gives each number of the code a mean and a variance (for losses elbo and vae_gan), not a value"
 LEARN_SIGMA = "learn the standard deviation of examples around their reconstructions, one number for all values (see loss elbo)"
+CODES = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
 
 
 def check_sigma(settings: Any) -> None:
@@ -82,7 +83,7 @@ class Reconstruction:
     No prior enters: where the codes lie is up to the network.
     """
 
-    needs = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
+    needs = CODES
 
     distance: Literal["squared", "absolute", "cross_entropy"] = key(
         "squared", "of values; cross_entropy: with the data's range as [0, 1], in nats"
@@ -104,7 +105,7 @@ class ELBO:
     sum is −ELBO, and `elbo` is reported; otherwise something else is descended, and nothing is claimed.
     """
 
-    needs = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
+    needs = CODES
 
     likelihood: Literal["gaussian", "bernoulli"] = key(
         "gaussian", "of a value given the code: normal around the decoder's output; or of a coin whose odds that is (the data's "
@@ -132,7 +133,7 @@ class VAEGAN:
     kind is half of the batch that the critic sees; in the paper each is a batch of its own, which counts twice as much.
     """
 
-    needs = (("generator", "codes", "use generator conv_autoencoder or mlp_autoencoder"),)
+    needs = CODES
     requires = ("critic",)
 
     adversarial: Any = part("loss", "non_saturating", "how critic and decoder play: any loss from scores, also a third party's")

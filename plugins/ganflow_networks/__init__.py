@@ -11,6 +11,9 @@ GENERATORS = "how a condition enters: batch_norm (a scale and shift per class), 
 CRITICS = "how a condition enters: projection (on the features), or concat (an embedding beside the example)"
 EMBEDDING = "with conditioning: concat, numbers that each field of the condition becomes"
 CLASSIFIER = "a class field, as label: the critic also says which class it sees, and has no condition (ACGAN); empty: it does not"
+CLASSES = property(lambda critic: ("classes",) if critic.classifier else ())
+IMAGES_TO_MAKE = (("data", "images", "use generator mlp"),)
+IMAGES_TO_SEE = (("data", "images", "use critic mlp"),)
 
 
 @settings
@@ -61,7 +64,7 @@ class MLPCritic:
         if len(self.wavelengths) != 2 or self.wavelengths[0] > self.wavelengths[1]:
             raise ValueError("wavelengths are two numbers, [shortest, longest]")
 
-    gives = property(lambda self: ("classes",) if self.classifier else ())
+    gives = CLASSES
 
     @hookimpl
     def critic(self, data, condition):
@@ -84,7 +87,7 @@ class DCGANGenerator:
 
     requires = ("prior",)
     gives = ()
-    needs = (("data", "images", "use generator mlp"),)
+    needs = IMAGES_TO_MAKE
 
     width: int = key(64, "channels of the last hidden layer; twice as many at each coarser one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the last")
@@ -109,7 +112,7 @@ class DCGANCritic:
     gradient penalty take `norm: layer` or `none`: batch norm mixes examples.
     """
 
-    needs = (("data", "images", "use critic mlp"),)
+    needs = IMAGES_TO_SEE
 
     width: int = key(64, "channels of the first layer; twice as many at each further one", ge=1, le=4096)
     norm: Literal["batch", "instance", "layer", "none"] = key("batch", "after every layer but the first and the last")
@@ -117,7 +120,7 @@ class DCGANCritic:
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
 
-    gives = property(lambda self: ("classes",) if self.classifier else ())
+    gives = CLASSES
 
     @hookimpl
     def critic(self, data, condition):
@@ -141,7 +144,7 @@ class ResNetGenerator:
 
     requires = ("prior",)
     gives = ()
-    needs = (("data", "images", "use generator mlp"),)
+    needs = IMAGES_TO_MAKE
 
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
@@ -168,7 +171,7 @@ class ResNetCritic:
     BigGAN has it too. The sum of 8 × 8 pixels is 64 times their mean, and so are scores and their slopes.
     """
 
-    needs = (("data", "images", "use critic mlp"),)
+    needs = IMAGES_TO_SEE
 
     width: int = key(128, "channels at full size", ge=1, le=4096)
     growth: int = key(1, "factor on the channels at each coarser size", ge=1, le=2)
@@ -178,7 +181,7 @@ class ResNetCritic:
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
 
-    gives = property(lambda self: ("classes",) if self.classifier else ())
+    gives = CLASSES
 
     @hookimpl
     def critic(self, data, condition):
@@ -207,7 +210,7 @@ class R3GANGenerator:
 
     requires = ("prior",)
     gives = ()
-    needs = (("data", "images", "use generator mlp"),)
+    needs = IMAGES_TO_MAKE
 
     width: int = key(768, MOST, ge=1, le=4096)
     blocks: int = key(2, BLOCKS, ge=1, le=100)
@@ -229,7 +232,7 @@ class R3GANCritic:
     """The mirror image of generator `r3gan`, from an image to one score: R3GAN (Huang et al. 2024, arXiv:2501.05441), for any
     size from 16 to 512 pixels a side. With the loss `relativistic` and the modifiers `r1` and `r2` it needs no other trick."""
 
-    needs = (("data", "images", "use critic mlp"),)
+    needs = IMAGES_TO_SEE
 
     width: int = key(768, MOST, ge=1, le=4096)
     blocks: int = key(2, BLOCKS, ge=1, le=100)
@@ -239,7 +242,7 @@ class R3GANCritic:
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
 
-    gives = property(lambda self: ("classes",) if self.classifier else ())
+    gives = CLASSES
 
     @hookimpl
     def critic(self, data, condition):
@@ -266,7 +269,7 @@ class StyleGenerator:
 
     requires = ("prior",)
     gives = ()
-    needs = (("data", "images", "use generator mlp"),)
+    needs = IMAGES_TO_MAKE
 
     width: int = key(512, "most channels at any size", ge=1, le=4096)
     base: int = key(16384, BASE, ge=1, le=2**20)
@@ -295,7 +298,7 @@ class StyleCritic:
     The defaults are the paper's at 256 pixels, 24.0 million weights.
     """
 
-    needs = (("data", "images", "use critic mlp"),)
+    needs = IMAGES_TO_SEE
 
     width: int = key(512, "most channels at any size", ge=1, le=4096)
     base: int = key(16384, BASE, ge=1, le=2**20)
@@ -304,7 +307,7 @@ class StyleCritic:
     embedding: int = key(16, EMBEDDING, ge=1, le=4096)
     classifier: str = key("", CLASSIFIER)
 
-    gives = property(lambda self: ("classes",) if self.classifier else ())
+    gives = CLASSES
 
     @hookimpl
     def critic(self, data, condition):
